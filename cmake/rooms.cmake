@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# A room is one folder of src/ built as one static library, fastvlm_<room>; its tests are one program, <room>_test.
+
+set(FASTVLM_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND FASTVLM_WARNINGS -Wno-restrict)  # false alarms on std::string::insert and operator+ (GCC bug 105651)
+endif()
+
+# fastvlm_room(<room> [LINK <targets>...]): src/<room>/*.cc as a library; LINK names the rooms and packages it may use.
+function(fastvlm_room room)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(NOT sources)
+    add_library(fastvlm_${room} INTERFACE)
+    return()
+  endif()
+  add_library(fastvlm_${room} STATIC ${sources})
+  target_include_directories(fastvlm_${room} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  target_compile_options(fastvlm_${room} PRIVATE ${FASTVLM_WARNINGS})
+  target_link_libraries(fastvlm_${room} PUBLIC ${ARG_LINK})
+endfunction()
+
+# fastvlm_room_test(<room>): tests/<room>/*_test.cc as one GoogleTest program that knows where the repository lies.
+function(fastvlm_room_test room)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${room}_test ${sources})
+  target_include_directories(${room}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(${room}_test PRIVATE ${FASTVLM_WARNINGS})
+  target_compile_definitions(${room}_test PRIVATE FASTVLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                                  FASTVLM_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${room}_test PRIVATE fastvlm_${room} ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${room}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${room})
+endfunction()

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+#include "base/strings.h"
+
+namespace fastvlm {
+namespace {
+
+CpuFeatures detect() {
+  CpuFeatures found;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  found.avx2_fma = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+  found.avx512 = __builtin_cpu_supports("avx512f") != 0 &&
+                 __builtin_cpu_supports("avx512bw") != 0 &&
+                 __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  found.avx512_vnni = found.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
+  found.avx512_bf16 = found.avx512 && __builtin_cpu_supports("avx512bf16") != 0;
+#elif defined(__aarch64__)
+  constexpr unsigned long kDotProduct = 1UL << 20;  // HWCAP_ASIMDDP
+  constexpr unsigned long kI8mm = 1UL << 13;        // HWCAP2_I8MM
+  found.neon = true;
+  found.neon_dotprod = (getauxval(AT_HWCAP) & kDotProduct) != 0;
+  found.neon_i8mm = (getauxval(AT_HWCAP2) & kI8mm) != 0;
+#endif
+  return found;
+}
+
+}  // namespace
+
+const CpuFeatures& cpu_features() {
+  static const CpuFeatures kFeatures = detect();
+  return kFeatures;
+}
+
+std::string cpu_model_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name") || line.starts_with("Model")) {
+      const size_t colon = line.find(':');
+      if (colon != std::string::npos)
+        return std::string(trimmed(std::string_view(line).substr(colon + 1)));
+    }
+  }
+#if defined(__aarch64__)
+  return "aarch64";
+#else
+  return "x86-64";
+#endif
+}
+
+int cpu_count() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+  return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+uint64_t memory_total() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+uint64_t peak_resident_bytes() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small string helpers for messages (gcc 12 has no <format>).
+#pragma once
+
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fastvlm {
+
+// The arguments, streamed one after the other: cat("expected ", 3, ", found ", n).
+template <typename... Args>
+std::string cat(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return std::move(out).str();
+}
+
+// "[3, 224, 224]", for shapes in messages.
+template <typename Range>
+std::string bracketed(const Range& values) {
+  std::ostringstream out;
+  out << '[';
+  const char* separator = "";
+  for (const auto& value : values) {
+    out << separator << value;
+    separator = ", ";
+  }
+  out << ']';
+  return std::move(out).str();
+}
+
+std::vector<std::string> split(std::string_view text, char separator);
+std::string_view trimmed(std::string_view text);
+bool starts_with_ignoring_case(std::string_view text, std::string_view prefix);
+
+// 1234567 -> "1,234,567"; used for parameter counts.
+std::string with_thousands(long long value);
+// Bytes in MB (1e6), one decimal: "356.6 MB".
+std::string megabytes(double bytes);
+
+}  // namespace fastvlm

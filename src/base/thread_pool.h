@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A fixed team of threads that run one function together. Goals: a step of microseconds can be
+// shared (waiting threads spin for a moment before they sleep), and the split of work does not
+// depend on timing, so that results do not either. Non-goals: queues, futures, nested parallelism.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace fastvlm {
+
+class ThreadPool {
+ public:
+  // `threads` counts the caller too; 0 means one a core.
+  explicit ThreadPool(int threads = 0);
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool();
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls fn(thread) once on each thread of the team, the caller being thread 0, and returns when
+  // all are done. One caller at a time; fn must not call the pool again.
+  template <typename Function>
+  void run(const Function& fn) {
+    run_erased(
+        [](const void* context, int thread) { (*static_cast<const Function*>(context))(thread); },
+        &fn);
+  }
+
+  // Calls fn(begin, end) on contiguous parts of [0, count), one a thread, split at multiples of
+  // `grain`.
+  template <typename Function>
+  void parallel_for(int64_t count, int64_t grain, const Function& fn) {
+    const int64_t blocks = (count + grain - 1) / grain;
+    if (blocks <= 1 || size() == 1) {
+      if (count > 0) fn(int64_t{0}, count);
+      return;
+    }
+    const int64_t team = size();
+    run([&](int thread) {
+      const int64_t begin = blocks * thread / team * grain;
+      const int64_t end = std::min(blocks * (thread + 1) / team * grain, count);
+      if (begin < end) fn(begin, end);
+    });
+  }
+
+ private:
+  using Erased = void (*)(const void* context, int thread);
+
+  void run_erased(Erased fn, const void* context);
+  void work(int thread);
+
+  std::vector<std::thread> workers_;
+  Erased fn_ = nullptr;
+  const void* context_ = nullptr;
+  std::atomic<uint32_t> generation_{0};  // counts runs; workers wait for it to move
+  std::atomic<int> pending_{0};          // workers still busy with this run
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace fastvlm

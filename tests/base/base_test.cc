@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <numeric>
+
+#include "base/mapped_file.h"
+#include "base/result.h"
+#include "base/strings.h"
+#include "base/thread_pool.h"
+#include "support/files.h"
+
+namespace fastvlm {
+namespace {
+
+Result<int> half(int value) {
+  if (value % 2 != 0) return error(Code::kInvalid, cat("odd: ", value), "pass an even number");
+  return value / 2;
+}
+
+Result<int> quarter(int value) {
+  FASTVLM_ASSIGN(const int once, half(value));
+  FASTVLM_ASSIGN(const int twice, half(once));
+  return twice;
+}
+
+TEST(Result, PropagatesTheFirstError) {
+  EXPECT_EQ(*quarter(12), 3);
+  EXPECT_EQ(quarter(6).status().message, "odd: 3");
+  EXPECT_EQ(quarter(6).status().hint, "pass an even number");
+}
+
+TEST(Strings, Format) {
+  EXPECT_EQ(with_thousands(99081344), "99,081,344");
+  EXPECT_EQ(with_thousands(-1234), "-1,234");
+  EXPECT_EQ(with_thousands(7), "7");
+  EXPECT_EQ(bracketed(std::vector<int>{3, 4}), "[3, 4]");
+  EXPECT_EQ(trimmed("  a b\n"), "a b");
+  EXPECT_EQ(split("a,,b", ',').size(), 3U);
+}
+
+TEST(MappedFile, ReadsAndRefuses) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "a.txt") << "hello";
+  const auto file = MappedFile::open(folder / "a.txt");
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->bytes().size(), 5U);
+  EXPECT_EQ(MappedFile::open(folder / "none").status().code, Code::kNotFound);
+  EXPECT_EQ(MappedFile::open(folder.path()).status().code, Code::kInvalid);
+  std::ofstream(folder / "empty");
+  EXPECT_TRUE(MappedFile::open(folder / "empty").ok());
+  EXPECT_EQ(read_text_file(folder / "a.txt", 3).status().code, Code::kLimit);
+}
+
+TEST(ThreadPool, CoversEveryIndexOnce) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (const int64_t count : {0, 1, 7, 64, 1000}) {
+      for (int repeat = 0; repeat < 50; ++repeat) {
+        std::vector<std::atomic<int>> hits(static_cast<size_t>(count));
+        pool.parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+        });
+        for (const auto& hit : hits) ASSERT_EQ(hit, 1);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fastvlm
