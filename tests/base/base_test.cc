@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/result.h"
+#include "base/sha256.h"
 #include "base/strings.h"
 #include "base/thread_pool.h"
 #include "support/files.h"
@@ -38,6 +39,16 @@ TEST(Strings, Format) {
   EXPECT_EQ(bracketed(std::vector<int>{3, 4}), "[3, 4]");
   EXPECT_EQ(trimmed("  a b\n"), "a b");
   EXPECT_EQ(split("a,,b", ',').size(), 3U);
+}
+
+TEST(Sha256, KnownDigests) {
+  // FIPS 180-4 examples.
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  Sha256 parts;
+  parts.update("a");
+  parts.update("bc");
+  EXPECT_EQ(parts.finish(), sha256_hex("abc"));
 }
 
 TEST(MappedFile, ReadsAndRefuses) {
