@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The conversation in which FastVLM was trained: system turn, user turn with the image, and the
+// header of the assistant's answer.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "text/tokenizer.h"
+
+namespace fastvlm {
+
+constexpr TokenId kImageToken = -200;  // the hole that the image's vectors fill, as in LLaVA
+
+enum class PromptOrder {
+  kImageFirst,  // Apple's Python: image, line end, question
+  kImageLast,   // the iOS app: question, image
+};
+
+// The ids with one kImageToken. The question is an end user's text: whatever stands in it, it ends
+// no turn and names no image. Fails when the tokenizer lacks the tokens of the template.
+Result<std::vector<TokenId>> conversation_ids(const Tokenizer& tokenizer, std::string_view question,
+                                              PromptOrder order);
+
+}  // namespace fastvlm
