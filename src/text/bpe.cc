@@ -26,36 +26,47 @@ uint64_t scrambled(uint64_t value) {
   return value ^ value >> 32;
 }
 
+uint32_t hash_of(std::string_view bytes) {
+  return static_cast<uint32_t>(std::hash<std::string_view>()(bytes));
+}
+
 Status merge_error(const std::string& field, size_t rank, std::string_view merge,
                    const std::string& what) {
-  return error(Code::kInvalid, cat(field, '[', rank, "] \"", merge.substr(0, 80), "\": ", what),
+  return error(Code::kInvalid, cat(field, '[', rank, "] \"", excerpt(merge), "\": ", what),
                kTakeOriginal);
 }
 
 }  // namespace
 
 Vocabulary::Vocabulary(StringList tokens)
-    : tokens_(std::move(tokens)), slots_(table_size(tokens_.size()), -1) {
+    : tokens_(std::move(tokens)), slots_(table_size(tokens_.size())) {
   tokens_.shrink_to_fit();
-  for (size_t id = 0; id < tokens_.size(); ++id) {
-    if (tokens_[id].empty()) continue;
-    TokenId& free = slots_[slot(tokens_[id])];
-    if (free < 0) free = static_cast<TokenId>(id);
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    if (tokens_[i].empty()) continue;
+    const uint32_t hash = hash_of(tokens_[i]);
+    Slot& found = slots_[slot(hash, tokens_[i])];
+    if (found.id < 0) {
+      found = {hash, static_cast<TokenId>(i)};
+    } else {
+      twin_ = static_cast<TokenId>(i);
+    }
   }
 }
 
-size_t Vocabulary::slot(std::string_view bytes) const {
+size_t Vocabulary::slot(uint32_t hash, std::string_view bytes) const {
   const size_t mask = slots_.size() - 1;
-  size_t i = std::hash<std::string_view>()(bytes) & mask;
-  while (slots_[i] >= 0 && tokens_[static_cast<size_t>(slots_[i])] != bytes) i = (i + 1) & mask;
+  size_t i = hash & mask;
+  while (slots_[i].id >= 0 && (slots_[i].hash != hash || this->bytes(slots_[i].id) != bytes)) {
+    i = (i + 1) & mask;
+  }
   return i;
 }
 
 std::optional<TokenId> Vocabulary::find(std::string_view bytes) const {
   if (bytes.empty() || slots_.empty()) return std::nullopt;
-  const TokenId id = slots_[slot(bytes)];
-  if (id < 0) return std::nullopt;
-  return id;
+  const Slot& found = slots_[slot(hash_of(bytes), bytes)];
+  if (found.id < 0) return std::nullopt;
+  return found.id;
 }
 
 MergeTable::MergeTable(size_t capacity) : slots_(table_size(capacity)) {}

@@ -43,8 +43,7 @@ class StringList {
 class Vocabulary {
  public:
   Vocabulary() = default;
-  // `tokens[i]` belongs to id i; an empty string is an id without token. Of equal strings the first
-  // is found.
+  // `tokens[i]` belongs to id i; an empty string is an id without token.
   explicit Vocabulary(StringList tokens);
 
   size_t size() const { return tokens_.size(); }
@@ -53,13 +52,22 @@ class Vocabulary {
     return id >= 0 && static_cast<size_t>(id) < size() ? tokens_[static_cast<size_t>(id)]
                                                        : std::string_view();
   }
+  // The lowest id with these bytes.
   std::optional<TokenId> find(std::string_view bytes) const;
+  // An id whose bytes are also those of a lower id, if there is one.
+  std::optional<TokenId> twin() const { return twin_; }
 
  private:
-  size_t slot(std::string_view bytes) const;  // where it is, or the free slot where it would be
+  struct Slot {
+    uint32_t hash = 0;
+    TokenId id = -1;  // -1: free
+  };
+  // Where the bytes are, or the free slot where they would be.
+  size_t slot(uint32_t hash, std::string_view bytes) const;
 
   StringList tokens_;
-  std::vector<TokenId> slots_;  // open addressing, a power of two; -1 is free
+  std::vector<Slot> slots_;  // open addressing, a power of two
+  std::optional<TokenId> twin_;
 };
 
 // (left, right) -> rank and result of their merge.

@@ -2,6 +2,7 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
 
 #include "base/strings.h"
@@ -29,7 +30,7 @@ Status sort_added(TokenizerParts& parts) {
     const AddedToken& other = twin[1];
     return error(Code::kInvalid,
                  cat(parts.added_field, ": expected each id and text once, found \"", twin->content,
-                     "\" = ", twin->id, " and \"", other.content, "\" = ", other.id),
+                     "\" = ", twin->id, " and \"", excerpt(other.content), "\" = ", other.id),
                  kTakeOriginal);
   };
   std::sort(added.begin(), added.end(),
@@ -41,51 +42,57 @@ Status sort_added(TokenizerParts& parts) {
   return refuse_twins([](const AddedToken& a, const AddedToken& b) { return a.id == b.id; });
 }
 
+// One line of the vocabulary that is wrong.
+Status entry_error(const TokenizerParts& parts, size_t entry, const std::string& what) {
+  return error(Code::kInvalid,
+               cat(parts.vocabulary_field, ": \"", excerpt(parts.tokens[entry]),
+                   "\" = ", parts.ids[entry], ": ", what),
+               kTakeOriginal);
+}
+
+// The entry of the vocabulary for each id up to the highest; kNoEntry where there is none.
+constexpr size_t kNoEntry = SIZE_MAX;
+Result<std::vector<size_t>> entries_by_id(const TokenizerParts& parts) {
+  TokenId highest = parts.added.empty() ? -1 : parts.added.back().id;
+  for (const TokenId id : parts.ids) highest = std::max(highest, id);
+  std::vector<size_t> entries(static_cast<size_t>(highest + 1), kNoEntry);
+  for (size_t i = 0; i < parts.ids.size(); ++i) {
+    size_t& entry = entries[static_cast<size_t>(parts.ids[i])];
+    if (entry != kNoEntry) return entry_error(parts, i, "the id is there twice");
+    entry = i;
+  }
+  return entries;
+}
+
 // All tokens by id, as bytes. A vocabulary may list an added token too, under the same id.
 Result<Vocabulary> make_vocabulary(const TokenizerParts& parts) {
-  const auto refuse = [&](size_t i, const std::string& what) {
-    return error(Code::kInvalid,
-                 cat(parts.vocabulary_field, ": \"", parts.tokens[i].substr(0, 80),
-                     "\" = ", parts.ids[i], ": ", what),
-                 kTakeOriginal);
-  };
-  size_t size = parts.added.empty() ? 0 : static_cast<size_t>(parts.added.back().id) + 1;
-  for (const TokenId id : parts.ids) size = std::max(size, static_cast<size_t>(id) + 1);
-  std::vector<int32_t> entry_of(size, -1);
-  for (size_t i = 0; i < parts.ids.size(); ++i) {
-    int32_t& entry = entry_of[static_cast<size_t>(parts.ids[i])];
-    if (entry >= 0) return refuse(i, "the id is there twice");
-    entry = static_cast<int32_t>(i);
-  }
+  FASTVLM_ASSIGN(const std::vector<size_t> entries, entries_by_id(parts));
   StringList tokens;
-  for (size_t id = 0; id < size; ++id) {
-    const int32_t entry = entry_of[id];
-    const std::string_view written =
-        entry < 0 ? std::string_view() : parts.tokens[static_cast<size_t>(entry)];
-    const AddedToken* added = find_added(parts.added, static_cast<TokenId>(id));
-    if (added != nullptr) {
-      if (entry >= 0 && written != added->content) {
-        return refuse(static_cast<size_t>(entry), "the id is also an added token's");
+  for (size_t id = 0; id < entries.size(); ++id) {
+    const size_t entry = entries[id];
+    if (const AddedToken* added = find_added(parts.added, static_cast<TokenId>(id))) {
+      if (entry != kNoEntry && parts.tokens[entry] != added->content) {
+        return entry_error(parts, entry, "the id is also an added token's");
       }
       tokens.push_back(added->content);
+    } else if (entry == kNoEntry) {
+      tokens.push_back("");
     } else {
-      const auto bytes = bytes_from_printable(written);
-      if (!bytes || (entry >= 0 && bytes->empty())) {
-        return refuse(static_cast<size_t>(entry), "expected byte-level characters");
+      const auto bytes = bytes_from_printable(parts.tokens[entry]);
+      if (!bytes || bytes->empty()) {
+        return entry_error(parts, entry, "expected byte-level characters");
       }
       tokens.push_back(*bytes);
     }
   }
   Vocabulary vocabulary(std::move(tokens));
-  for (size_t id = 0; id < size; ++id) {
-    const std::string_view bytes = vocabulary.bytes(static_cast<TokenId>(id));
-    if (!bytes.empty() && vocabulary.find(bytes) != static_cast<TokenId>(id)) {
-      return error(Code::kInvalid,
-                   cat(parts.vocabulary_field, ": expected each token once, found \"",
-                       printable_from_bytes(bytes.substr(0, 80)), "\" as ", *vocabulary.find(bytes),
-                       " and ", id),
-                   kTakeOriginal);
-    }
+  if (const auto twin = vocabulary.twin()) {
+    const std::string_view bytes = vocabulary.bytes(*twin);
+    return error(Code::kInvalid,
+                 cat(parts.vocabulary_field, ": expected each token once, found \"",
+                     excerpt(printable_from_bytes(bytes)), "\" as ", *vocabulary.find(bytes),
+                     " and ", *twin),
+                 kTakeOriginal);
   }
   return vocabulary;
 }
@@ -101,7 +108,7 @@ Result<Tokenizer> Tokenizer::make(TokenizerParts parts) {
   for (const AddedToken& token : parts.added) {
     if (bpe.yields(token.id)) {
       return error(Code::kUnsupported,
-                   cat(parts.added_field, ": \"", token.content,
+                   cat(parts.added_field, ": \"", excerpt(token.content),
                        "\" is also what plain text may become by merging"),
                    kTakeOriginal);
     }
@@ -111,6 +118,9 @@ Result<Tokenizer> Tokenizer::make(TokenizerParts parts) {
   tokenizer.vocabulary_ = std::move(vocabulary);
   tokenizer.nfc_ = parts.nfc;
   tokenizer.added_ = std::move(parts.added);
+  for (const AddedToken& token : tokenizer.added_) {
+    tokenizer.starts_added_.set(static_cast<uint8_t>(token.content[0]));
+  }
   auto& order = tokenizer.longest_first_;
   order.resize(tokenizer.added_.size());
   std::iota(order.begin(), order.end(), 0U);
@@ -140,6 +150,7 @@ bool Tokenizer::is_special(TokenId id) const {
 }
 
 const AddedToken* Tokenizer::added_at(std::string_view text) const {
+  if (!starts_added_[static_cast<uint8_t>(text[0])]) return nullptr;
   for (const uint32_t i : longest_first_) {
     const std::string& content = added_[i].content;
     if (text.substr(0, content.size()) == content) return &added_[i];

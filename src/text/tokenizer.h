@@ -5,6 +5,7 @@
 // vocabulary, other tokenizer families (refused by name).
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -66,6 +67,7 @@ class Tokenizer {
   bool nfc_ = true;
   std::vector<AddedToken> added_;        // in order of id
   std::vector<uint32_t> longest_first_;  // indices into added_
+  std::bitset<256> starts_added_;        // the bytes with which added tokens start
 };
 
 // Decodes ids as they come and gives out whole characters only: what push() and finish() return,

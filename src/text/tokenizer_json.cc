@@ -2,6 +2,7 @@
 #include "text/tokenizer_json.h"
 
 #include "base/strings.h"
+#include "text/unicode.h"
 
 namespace fastvlm {
 namespace {
@@ -32,7 +33,7 @@ class Reader : public nlohmann::json_sax<json> {
     if (place_ != Place::kVocabulary) return value(v, "a number");
     if (v >= static_cast<uint64_t>(kMaxTokens)) {
       return fail(cat("expected ids below ", kMaxTokens, ", found ", v, " for \"",
-                      parts_.tokens[parts_.tokens.size() - 1].substr(0, 80), '"'));
+                      excerpt(parts_.tokens[parts_.tokens.size() - 1]), '"'));
     }
     parts_.ids.push_back(static_cast<TokenId>(v));
     return true;
@@ -64,8 +65,7 @@ class Reader : public nlohmann::json_sax<json> {
       parts_.tokens.push_back(v);
       return true;
     }
-    if (open_.back()->contains(v))
-      return fail(cat("the key \"", v.substr(0, 80), "\" is repeated"));
+    if (open_.back()->contains(v)) return fail(cat("the key \"", excerpt(v), "\" is repeated"));
     key_ = std::move(v);
     return true;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 namespace fastvlm {
@@ -73,6 +74,20 @@ void order_marks(std::vector<utf8proc_int32_t>& points) {
   }
 }
 
+// utf8proc takes this vowel for "no tail" of a Hangul syllable and drops it; it composes with
+// nothing, so text may be composed on both sides of it.
+constexpr char32_t kJamoBeforeTails = 0x11A7;
+
+// Appends the composition of decomposed, ordered code points, which it changes.
+void compose(std::span<utf8proc_int32_t> points, std::string& text) {
+  const auto length =
+      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
+                               static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+  for (const auto point : points.first(static_cast<size_t>(length))) {
+    append_utf8(static_cast<char32_t>(point), text);
+  }
+}
+
 // byte -> code point of GPT-2's table: printable Latin-1 stands for itself, the others are
 // numbered from U+0100 on.
 std::array<char32_t, 256> make_printable() {
@@ -134,6 +149,13 @@ std::string with_replacements(std::string_view bytes) {
   return text;
 }
 
+std::string excerpt(std::string_view bytes) {
+  std::string text = with_replacements(bytes.substr(0, 80));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; }, ' ');
+  return text;
+}
+
 std::string nfc(std::string_view utf8) {
   if (is_surely_nfc(utf8)) return std::string(utf8);
   std::vector<utf8proc_int32_t> points;
@@ -148,13 +170,16 @@ std::string nfc(std::string_view utf8) {
     at += length;
   }
   order_marks(points);
-  const auto length =
-      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
-                               static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
   std::string text;
   text.reserve(utf8.size());
-  for (utf8proc_ssize_t i = 0; i < length; ++i) {
-    append_utf8(static_cast<char32_t>(points[static_cast<size_t>(i)]), text);
+  for (auto begin = points.begin(); begin != points.end();) {
+    const auto end =
+        std::find(begin, points.end(), static_cast<utf8proc_int32_t>(kJamoBeforeTails));
+    compose(std::span(begin, end), text);
+    begin = end;
+    if (begin == points.end()) break;
+    append_utf8(kJamoBeforeTails, text);
+    ++begin;
   }
   return text;
 }

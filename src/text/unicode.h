@@ -29,6 +29,9 @@ size_t append_whole_characters(std::string_view bytes, std::string& text);
 // `bytes` with U+FFFD in place of all that is not UTF-8, as Python's decode(errors="replace").
 std::string with_replacements(std::string_view bytes);
 
+// The beginning of a text as a message may show it: one line, valid UTF-8, at most 80 bytes of it.
+std::string excerpt(std::string_view bytes);
+
 // Normal form C of valid UTF-8, in time n log n whatever the text.
 std::string nfc(std::string_view utf8);
 
