@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collects the drawings of every kind as RGBA sprites and splits them into train and test drawings.
+
+Sources (licences in README.md): the Noto Color Emoji font and openclipart from Debian, and seven
+emoji sets packaged for npm.  Sprites are cached as one pickle: a list of Sprite records.
+
+A *drawing family* is what must not be divided between train and test: one emoji vendor's glyphs of a
+kind (Noto and its first version count as one vendor, so do the two Fluent sets), or one openclipart
+author.  About one family in four of each kind is held out for the test split.
+"""
+import io
+import json
+import pickle
+import random
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from kinds import KINDS
+
+NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+CLIPART = Path("/usr/share/openclipart/svg")
+NPM_SCOPE = "@iconify-json"
+NPM_PACKAGES = {"noto-v1": "1.2.5", "twemoji": "1.2.5", "fluent-emoji": "1.2.7", "fluent-emoji-flat": "1.2.6",
+                "emojione": "1.2.3", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4"}
+FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji"}
+REJECTED = {"fxemoji/bird", "noto-v1/train", "noto-v1/laptop", "fxemoji/umbrella"}    # unlike their kind
+SIDE = 176          # longest side of a cached sprite in pixels
+
+
+@dataclass
+class Sprite:
+    """One drawing: kind index, source name, drawing family, split ("train"/"test"), RGBA pixels u8 [h,w,4]."""
+    kind: int
+    source: str
+    family: str
+    split: str
+    pixels: np.ndarray
+
+
+def trim(image):
+    """Crops the transparent border and scales the longest side to SIDE; None when nothing is visible."""
+    alpha = image.getchannel("A").point(lambda a: 255 if a > 24 else 0)
+    box = alpha.getbbox()
+    if box is None or box[2] - box[0] < 8 or box[3] - box[1] < 8:
+        return None
+    image = image.crop(box)
+    scale = SIDE / max(image.size)
+    size = tuple(max(1, round(v * scale)) for v in image.size)
+    return np.asarray(image.resize(size, Image.LANCZOS))
+
+
+def render_svg(data):
+    """SVG bytes -> RGBA PIL image, longest side 2*SIDE."""
+    command = ["rsvg-convert", "-w", str(2 * SIDE), "-h", str(2 * SIDE), "-a", "-f", "png"]
+    done = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return Image.open(io.BytesIO(done.stdout)).convert("RGBA") if done.returncode == 0 else None
+
+
+def noto_glyphs(kind):
+    """Yields (source, image) for the kind's characters in the Noto Color Emoji font."""
+    font = ImageFont.truetype(str(NOTO_FONT), 109)          # the only size of its bitmaps
+    for char in kind.noto:
+        image = Image.new("RGBA", (160, 160))
+        ImageDraw.Draw(image).text((8, 8), char, font=font, embedded_color=True)
+        yield f"noto/{ord(char):x}", image
+
+
+def npm_icons(work, package, version):
+    """The icon table of one npm emoji package; downloads it once with `npm pack`."""
+    folder = work / "npm"
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"iconify-json-{package}-{version}.tgz"
+    if not archive.exists():
+        subprocess.run(["npm", "pack", "--silent", f"{NPM_SCOPE}/{package}@{version}"], cwd=folder, check=True)
+    with tarfile.open(archive) as tar:
+        return json.load(tar.extractfile("package/icons.json"))
+
+
+def emoji_svgs(kind, package, table):
+    """Yields (source, image) of the kind's icons in one package."""
+    for slug in kind.slugs:
+        icon = table["icons"].get(slug)
+        if icon is None:
+            continue
+        width, height = icon.get("width", table.get("width", 16)), icon.get("height", table.get("height", 16))
+        svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+               f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>')
+        yield f"{package}/{slug}", render_svg(svg.encode())
+
+
+def clipart(kind):
+    """Yields (source, image) of the kind's openclipart drawings."""
+    for name in kind.clipart:
+        paths = sorted(CLIPART.rglob(name + ".svg"))
+        if paths:
+            yield f"openclipart/{name}", render_svg(paths[0].read_bytes())
+
+
+def clipart_family(name):
+    """Drawings whose names differ only in digits and a suffix come from one author and look alike."""
+    return "openclipart/" + "".join(c for c in name if c.isalpha())[:14]
+
+
+def hold_out(sprites, kind, rng):
+    """Marks about a quarter of the kind's drawing families as test; Noto or openclipart when possible."""
+    families = sorted({s.family for s in sprites})
+    drawn = [f for f in families if f.startswith("openclipart/")]
+    emoji = [f for f in families if not f.startswith("openclipart/")]
+    rng.shuffle(drawn)
+    rotation = ["noto", "twemoji", "noto", "emojione", "fluent-emoji", "noto", "fxemoji"]
+    first = rotation[kind.index % len(rotation)]
+    test = {first if first in emoji else "noto"}
+    if len(drawn) >= 3:
+        test.update(drawn[:len(drawn) // 3])
+    for sprite in sprites:
+        sprite.split = "test" if sprite.family in test else "train"
+
+
+def load_sprites(work):
+    """All sprites, from the cache in `work` or freshly rendered."""
+    cache = work / "sprites.pickle"
+    if cache.exists():
+        return pickle.loads(cache.read_bytes())
+    tables = {p: npm_icons(work, p, v) for p, v in NPM_PACKAGES.items()}
+    rng = random.Random(1)
+    sprites = []
+    for kind in KINDS:
+        found = [("noto", s, i) for s, i in noto_glyphs(kind)]
+        for package, table in tables.items():
+            found += [(FAMILY.get(package, package), s, i) for s, i in emoji_svgs(kind, package, table)]
+        found += [(clipart_family(s.split("/")[1]), s, i) for s, i in clipart(kind)]
+        mine = []
+        for family, source, image in found:
+            pixels = trim(image) if image is not None and source not in REJECTED else None
+            if pixels is not None:
+                mine.append(Sprite(kind.index, source, family, "", pixels))
+        hold_out(mine, kind, rng)
+        sprites += mine
+    cache.write_bytes(pickle.dumps(sprites))
+    return sprites
+
+
+def contact_sheet(sprites, kinds, cell=80):
+    """Picture with one row per kind and its sprites side by side; test drawings have a red bar."""
+    rows = [[s for s in sprites if s.kind == k] for k in kinds]
+    sheet = Image.new("RGB", (cell * max(len(r) for r in rows), cell * len(rows)), (170, 200, 170))
+    for y, row in enumerate(rows):
+        for x, sprite in enumerate(row):
+            image = Image.fromarray(sprite.pixels)
+            image.thumbnail((cell - 6, cell - 6))
+            sheet.paste(image, (x * cell + 3, y * cell + 3), image)
+            if sprite.split == "test":
+                sheet.paste((220, 0, 0), (x * cell, y * cell + cell - 4, (x + 1) * cell, y * cell + cell))
+    return sheet
