@@ -6,7 +6,7 @@ PACKAGES_BUILD=(
   nlohmann-json3-dev libcli11-dev
   libjpeg-dev libpng-dev libwebp-dev libheif-dev
   libpcre2-dev libutf8proc-dev
-  libcurl4-openssl-dev libssl-dev
+  libcurl4-openssl-dev libssl-dev libzip-dev
 )
 PACKAGES_CHECK=(
   git libgtest-dev libgmock-dev

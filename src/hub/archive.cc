@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/archive.h"
+
+#include <zip.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "hub/part_file.h"
+
+namespace fastvlm {
+namespace {
+
+using Archive = std::unique_ptr<zip_t, void (*)(zip_t*)>;
+using Entry = std::unique_ptr<zip_file_t, int (*)(zip_file_t*)>;
+
+Result<Archive> open_archive(const std::filesystem::path& path) {
+  int code = 0;
+  Archive archive(zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code), zip_discard);
+  if (archive) return archive;
+  zip_error_t reason;
+  zip_error_init_with_code(&reason, code);
+  Status status =
+      error(Code::kInvalid,
+            cat(path.string(), ": not a readable zip archive: ", zip_error_strerror(&reason)),
+            "remove it and pull again");
+  zip_error_fini(&reason);
+  return status;
+}
+
+Result<PulledFile> unpack_entry(zip_t* archive, zip_uint64_t index, uint64_t bytes,
+                                const std::filesystem::path& target,
+                                const OnProgress& on_progress) {
+  const Entry entry(zip_fopen_index(archive, index, 0), zip_fclose);
+  const std::string name = target.filename().string();
+  const auto damaged = [&] {
+    return error(Code::kInvalid,
+                 cat(name, ": cannot be read from the archive: ", zip_strerror(archive)),
+                 "remove the archive and pull again");
+  };
+  if (!entry) return damaged();
+  PartFile part(target);
+  FASTVLM_RETURN_IF_ERROR(part.open());
+  FASTVLM_RETURN_IF_ERROR(part.restart());
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  while (part.bytes() < bytes) {
+    const zip_int64_t count = zip_fread(entry.get(), buffer.data(), buffer.size());
+    if (count <= 0) {
+      part.remove();
+      return damaged();
+    }
+    FASTVLM_RETURN_IF_ERROR(part.append(std::span(buffer).first(static_cast<size_t>(count))));
+    if (on_progress) on_progress(name, part.bytes(), bytes);
+  }
+  PulledFile file{name, part.bytes(), part.finish(), false};
+  FASTVLM_RETURN_IF_ERROR(part.commit());
+  return file;
+}
+
+}  // namespace
+
+bool is_model_file(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (name.empty() || name.front() == '.') return false;
+  if (name.ends_with(".safetensors") || name.starts_with("LICENSE") || name == "README.md")
+    return true;
+  if (name == "merges.txt" || name.ends_with(".jinja")) return true;
+  return name.ends_with(".json") && name != "trainer_state.json";
+}
+
+Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& path,
+                                             const std::filesystem::path& folder,
+                                             const OnProgress& on_progress) {
+  FASTVLM_ASSIGN(const Archive archive, open_archive(path));
+  struct Wanted {
+    zip_uint64_t index;
+    std::string name;
+    uint64_t bytes;
+  };
+  std::vector<Wanted> wanted;
+  std::set<std::string> names;
+  uint64_t total = 0;
+  const zip_int64_t entries = zip_get_num_entries(archive.get(), 0);
+  for (zip_int64_t i = 0; i < entries; ++i) {
+    zip_stat_t stat;
+    const auto index = static_cast<zip_uint64_t>(i);
+    if (zip_stat_index(archive.get(), index, 0, &stat) != 0 || (stat.valid & ZIP_STAT_SIZE) == 0)
+      continue;
+    const std::string full = stat.name;
+    // Inner folders (a CoreML package, __MACOSX) are not the checkpoint's own files.
+    if (!is_model_file(full) || std::count(full.begin(), full.end(), '/') > 1 ||
+        full.starts_with("__MACOSX"))
+      continue;
+    std::string name = full.substr(full.rfind('/') + 1);
+    if (name.find('\\') != std::string::npos || !names.insert(name).second) {
+      return error(
+          Code::kInvalid,
+          cat(path.string(), ": holds `", full, "` twice or under a name that cannot be used"),
+          "unpack it by hand and use --model FOLDER");
+    }
+    total += stat.size;
+    wanted.push_back({index, std::move(name), stat.size});
+  }
+  if (wanted.empty()) {
+    return error(
+        Code::kInvalid,
+        cat(path.string(), ": expected a checkpoint (config.json, *.safetensors), found none in ",
+            entries, " entries"),
+        "check the address");
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  FASTVLM_RETURN_IF_ERROR(check_space(folder, total));
+  std::vector<PulledFile> files;
+  for (const Wanted& entry : wanted) {
+    FASTVLM_ASSIGN(PulledFile file, unpack_entry(archive.get(), entry.index, entry.bytes,
+                                                 folder / entry.name, on_progress));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+}  // namespace fastvlm

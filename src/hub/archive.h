@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Unpacking a model from a .zip archive (Apple ships its checkpoints so).
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "hub/cache.h"
+#include "hub/download.h"
+
+namespace fastvlm {
+
+// Writes the files that a checkpoint needs (see is_model_file) into `folder`, without the archive's
+// own folders, each under a temporary name until it is complete. Names that would leave the folder
+// or appear twice are refused.
+Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& archive,
+                                             const std::filesystem::path& folder,
+                                             const OnProgress& on_progress);
+
+// Weights, configuration, tokenizer, licence and model card; not training states, pictures or other
+// frameworks' exports.
+bool is_model_file(const std::string& path);
+
+}  // namespace fastvlm

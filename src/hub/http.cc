@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/http.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <memory>
+
+namespace fastvlm {
+namespace {
+
+constexpr long kConnectSeconds = 30;
+constexpr long kStalledSeconds = 60;  // this long below one byte a second is a dead connection
+constexpr long kRedirects = 10;
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+std::string host_of(const std::string& url) {
+  const size_t start = url.find("://") + 3;
+  std::string host = url.substr(start, url.find_first_of("/?#", start) - start);
+  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
+  return lower(host.substr(0, host.find(':')));
+}
+
+// One transfer: what libcurl's callbacks need to know.
+struct Transfer {
+  CURL* curl = nullptr;
+  const HttpClient::OnAnswer* on_answer = nullptr;
+  const HttpClient::OnBytes* on_bytes = nullptr;
+  const std::atomic<bool>* cancelled = nullptr;
+  HttpAnswer answer;
+  std::string content_range;
+  std::string refusal;  // the beginning of an error page, for the message
+  bool announced = false;
+  Status failure;
+
+  bool accepted() const { return answer.status == 200 || answer.status == 206; }
+
+  // Reads the status line's code and the total size, and tells the caller once.
+  bool announce() {
+    if (announced) return failure.ok();
+    announced = true;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
+    if (!accepted()) return true;
+    const size_t slash = content_range.rfind('/');
+    if (answer.status == 206 && slash != std::string::npos) {
+      uint64_t total = 0;
+      const char* end = content_range.data() + content_range.size();
+      if (std::from_chars(content_range.data() + slash + 1, end, total).ec == std::errc())
+        answer.total_bytes = total;
+    } else if (answer.status == 200) {
+      curl_off_t length = -1;
+      curl_easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+      if (length >= 0) answer.total_bytes = static_cast<uint64_t>(length);
+    }
+    failure = (*on_answer)(answer);
+    return failure.ok();
+  }
+};
+
+size_t on_header(char* data, size_t, size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const std::string_view line(data, size);
+  if (line.starts_with("HTTP/")) {  // a redirect's headers come first; only the last answer counts
+    transfer.answer.etag.clear();
+    transfer.content_range.clear();
+  }
+  const size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return size;
+  const std::string name = lower(line.substr(0, colon));
+  const std::string value(trimmed(line.substr(colon + 1)));
+  if (name == "etag") transfer.answer.etag = value;
+  if (name == "content-range") transfer.content_range = value;
+  return size;
+}
+
+size_t on_body(char* data, size_t, size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  if (!transfer.announce()) return 0;
+  if (!transfer.accepted()) {
+    constexpr size_t kEnough = 200;
+    transfer.refusal.append(data,
+                            std::min(size, kEnough - std::min(kEnough, transfer.refusal.size())));
+    return size;
+  }
+  transfer.failure = (*transfer.on_bytes)(std::as_bytes(std::span(data, size)));
+  return transfer.failure.ok() ? size : 0;
+}
+
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  const auto& transfer = *static_cast<Transfer*>(user);
+  return transfer.cancelled != nullptr && transfer.cancelled->load() ? 1 : 0;
+}
+
+Status refusal(const HttpRequest& request, const Transfer& transfer) {
+  const long status = transfer.answer.status;
+  std::string what = cat(request.url, ": the server answered ", status);
+  if (status == 404 || status == 410) {
+    return error(Code::kNotFound, what + " (no such file)",
+                 "check the name; `fastvlm pull --help` lists the known ones");
+  }
+  if (status == 401 || status == 403) {
+    return error(Code::kInvalid, what + " (not allowed)",
+                 "the model may be private or gated: accept its terms on its page and set HF_TOKEN "
+                 "to an access token");
+  }
+  if (status == 416)
+    return error(Code::kInvalid, what + " (range past the end)",
+                 "remove the partial file and try again");
+  const bool passing = status == 408 || status == 429 || status >= 500;
+  return error(passing ? Code::kIo : Code::kInvalid, what,
+               passing ? "try again later" : "check the address");
+}
+
+Status broken(const HttpRequest& request, const Transfer& transfer, CURLcode code) {
+  if (!transfer.failure.ok()) return transfer.failure;
+  if (code == CURLE_ABORTED_BY_CALLBACK) {
+    return error(Code::kInterrupted, cat(request.url, ": interrupted"),
+                 "run the same command again to go on");
+  }
+  const bool certificate =
+      code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+  if (certificate) {
+    return error(Code::kInvalid, cat(request.url, ": the server's certificate cannot be verified"),
+                 "install the package ca-certificates and check the clock");
+  }
+  return error(Code::kIo, cat(request.url, ": ", curl_easy_strerror(code)),
+               "check the network and run the same command again: it goes on where it stopped");
+}
+
+}  // namespace
+
+Status check_url(const std::string& url) {
+  const std::string scheme = lower(url.substr(0, url.find(':')));
+  if (url.find("://") == std::string::npos) {
+    return error(Code::kUsage, cat("`", url, "` is not a URL"), "write https://...");
+  }
+  if (scheme == "https") return {};
+  const std::string host = host_of(url);
+  if (scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "[::1]"))
+    return {};
+  return error(Code::kUsage, cat(url, ": expected https://, found ", scheme, "://"),
+               "only HTTPS is used, except to this machine itself");
+}
+
+std::string url_path_escaped(std::string_view path) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string escaped;
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || std::string_view("-_.~/").find(c) != std::string_view::npos) {
+      escaped += c;
+    } else {
+      escaped += '%';
+      escaped += kDigits[byte >> 4];
+      escaped += kDigits[byte & 15];
+    }
+  }
+  return escaped;
+}
+
+Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& on_answer,
+                                   const OnBytes& on_bytes) const {
+  FASTVLM_RETURN_IF_ERROR(check_url(request.url));
+  static const bool kReady = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  const std::unique_ptr<CURL, void (*)(CURL*)> curl(kReady ? curl_easy_init() : nullptr,
+                                                    curl_easy_cleanup);
+  if (!curl)
+    return error(Code::kIo, "libcurl could not be started", "check the installation of libcurl");
+
+  Transfer transfer;
+  transfer.curl = curl.get();
+  transfer.on_answer = &on_answer;
+  transfer.on_bytes = &on_bytes;
+  transfer.cancelled = cancelled_;
+  const auto set = [&](CURLoption option, auto value) {
+    curl_easy_setopt(curl.get(), option, value);
+  };
+  set(CURLOPT_URL, request.url.c_str());
+  set(CURLOPT_USERAGENT, "fastvlm.cpp");
+  set(CURLOPT_FOLLOWLOCATION, 1L);
+  set(CURLOPT_MAXREDIRS, kRedirects);
+  const bool secure = request.url.starts_with("https");
+  set(CURLOPT_PROTOCOLS_STR, secure ? "https" : "http");
+  set(CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http");
+  set(CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_TIME, kStalledSeconds);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_NOPROGRESS, 0L);
+  set(CURLOPT_XFERINFOFUNCTION, on_progress);
+  set(CURLOPT_XFERINFODATA, &transfer);
+  set(CURLOPT_HEADERFUNCTION, on_header);
+  set(CURLOPT_HEADERDATA, &transfer);
+  set(CURLOPT_WRITEFUNCTION, on_body);
+  set(CURLOPT_WRITEDATA, &transfer);
+  if (!request.bearer_token.empty()) {
+    set(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    set(CURLOPT_XOAUTH2_BEARER, request.bearer_token.c_str());
+  }
+  std::string range;
+  std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, curl_slist_free_all);
+  if (request.range) {
+    range = cat(request.range->first, "-", request.range->last ? cat(*request.range->last) : "");
+    set(CURLOPT_RANGE, range.c_str());
+    if (!request.if_range.empty()) {
+      headers.reset(curl_slist_append(nullptr, cat("If-Range: ", request.if_range).c_str()));
+      set(CURLOPT_HTTPHEADER, headers.get());
+    }
+  }
+
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK) return broken(request, transfer, code);
+  if (!transfer.announce()) return transfer.failure;  // an empty body has announced nothing yet
+  if (!transfer.accepted()) return refusal(request, transfer);
+  return transfer.answer;
+}
+
+Result<std::string> HttpClient::get_text(const HttpRequest& request, size_t limit) const {
+  std::string text;
+  const auto append = [&](std::span<const std::byte> bytes) -> Status {
+    if (text.size() + bytes.size() > limit) {
+      return error(Code::kLimit, cat(request.url, ": the answer is longer than ", limit, " bytes"),
+                   "check the address");
+    }
+    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  };
+  const auto answer = get(
+      request, [](const HttpAnswer&) { return Status{}; }, append);
+  if (!answer.ok()) return answer.status();
+  return text;
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP(S) GET over libcurl, for downloads that may be large, slow and cut off. Goals: certificates
+// are always checked, redirects stay on HTTPS, a dead connection ends in an error and not in a
+// hang, no header or token leaves for another host.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace fastvlm {
+
+struct HttpRange {
+  uint64_t first = 0;
+  std::optional<uint64_t> last;  // inclusive, as in the Range header; empty = to the end
+};
+
+struct HttpRequest {
+  std::string url;           // https://, or http:// to a loopback address
+  std::string bearer_token;  // empty = none; never sent on to another host
+  std::optional<HttpRange> range;
+  std::string
+      if_range;  // an ETag: the server answers in full (200) when the file has changed since
+};
+
+struct HttpAnswer {
+  long status = 0;   // 200 or 206; anything else is an error Status
+  std::string etag;  // as the server writes it, quotes included; empty when it does not say
+  std::optional<uint64_t> total_bytes;  // of the whole file, also when a part was asked for
+};
+
+class HttpClient {
+ public:
+  // `cancelled` may be set by a signal handler; transfers then end with Code::kInterrupted.
+  explicit HttpClient(const std::atomic<bool>* cancelled = nullptr) : cancelled_(cancelled) {}
+
+  // Called once before the first byte of a body, then for each piece of it; an error ends the
+  // transfer.
+  using OnAnswer = std::function<Status(const HttpAnswer&)>;
+  using OnBytes = std::function<Status(std::span<const std::byte>)>;
+
+  // A transfer that broke off is Code::kIo and worth another try; a refusal of the server (404,
+  // 401, 403, ...) is kNotFound or kInvalid and is not.
+  Result<HttpAnswer> get(const HttpRequest& request, const OnAnswer& on_answer,
+                         const OnBytes& on_bytes) const;
+
+  // The whole body, at most `limit` bytes.
+  Result<std::string> get_text(const HttpRequest& request, size_t limit = size_t{64} << 20) const;
+
+ private:
+  const std::atomic<bool>* cancelled_;
+};
+
+// https anywhere, http only to this machine (tests, mirrors behind a tunnel).
+Status check_url(const std::string& url);
+// "https://host/a b" -> "https://host/a%20b": the path of a file in a repository as part of a URL.
+std::string url_path_escaped(std::string_view path);
+
+}  // namespace fastvlm
