@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "language/decoding.h"
+
+#include <algorithm>
+
+#include "base/stopwatch.h"
+#include "base/strings.h"
+
+namespace fastvlm {
+
+bool DecodeOptions::stops(int32_t id) const {
+  return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end();
+}
+
+Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
+                     const DecodeOptions& options) {
+  FASTVLM_RETURN_IF_ERROR(check(options.sampling));
+  FASTVLM_RETURN_IF_ERROR(model.check_context(cache.length() + n, options.max_tokens));
+  for (const int32_t id : options.penalized_ids) {
+    if (id >= 0 && id < model.config().vocab_size) continue;
+    return error(
+        Code::kUsage,
+        cat("penalized_ids: expected ids below ", model.config().vocab_size, ", found ", id),
+        "leave image places and foreign ids out");
+  }
+  if (cache.length() + n + options.max_tokens <= cache.capacity()) return {};
+  return error(Code::kUsage,
+               cat("cache of ", cache.capacity(), " rows: expected room for ", cache.length() + n,
+                   " rows of prompt and ", options.max_tokens, " of answer"),
+               "make the cache as long as prompt and answer together");
+}
+
+bool ends_in_loop(std::span<const int32_t> ids) {
+  constexpr size_t kLongestBlock = 64, kRepeats = 4, kLeastCovered = 32;
+  for (size_t block = 1; block <= kLongestBlock; ++block) {
+    const size_t covered = std::max(kRepeats * block, kLeastCovered);
+    if (covered > ids.size()) return false;
+    const auto tail = ids.last(covered);
+    if (std::equal(tail.begin() + static_cast<std::ptrdiff_t>(block), tail.end(), tail.begin())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
+                       const DecodeOptions& options, ThreadPool& pool) {
+  FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
+  Decoded answer;
+  answer.ids.reserve(static_cast<size_t>(options.max_tokens));
+  Sampler sampler(options.sampling);
+  std::vector<int32_t> seen = options.penalized_ids;
+  std::vector<float> row(static_cast<size_t>(model.config().hidden_size));
+  std::vector<float> logits;
+
+  const Stopwatch prefill;
+  FASTVLM_RETURN_IF_ERROR(model.forward(cache, prompt_rows, n, Qwen2::Logits::kLast, logits, pool));
+  answer.prefill_seconds = prefill.seconds();
+
+  const Stopwatch decoding;
+  while (true) {
+    FASTVLM_ASSIGN(const int32_t id, sampler.choose(logits, seen));
+    if (options.stops(id)) {
+      answer.finish = FinishReason::kStop;
+      break;
+    }
+    answer.ids.push_back(id);
+    seen.push_back(id);
+    if (options.on_token && !options.on_token(id)) {
+      answer.finish = FinishReason::kInterrupted;
+      break;
+    }
+    if (options.stop_on_loop && ends_in_loop(answer.ids)) {
+      answer.finish = FinishReason::kLoop;
+      break;
+    }
+    if (static_cast<int64_t>(answer.ids.size()) == options.max_tokens) break;
+    FASTVLM_RETURN_IF_ERROR(model.embed({&id, 1}, row.data()));
+    FASTVLM_RETURN_IF_ERROR(
+        model.forward(cache, row.data(), 1, Qwen2::Logits::kLast, logits, pool));
+  }
+  answer.decode_seconds = decoding.seconds();
+  return answer;
+}
+
+}  // namespace fastvlm

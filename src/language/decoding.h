@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a prompt to the ids of an answer: one token after the other (greedy or sampled), or by beam
+// search. What is asked is checked against the model's context before any work. Non-goals: text,
+// templates, what a caption looks like.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "language/kv_cache.h"
+#include "language/qwen2.h"
+#include "language/sampler.h"
+
+namespace fastvlm {
+
+enum class FinishReason {
+  kStop,         // the model ended the answer
+  kLength,       // max_tokens were reached
+  kLoop,         // the answer only repeated itself
+  kInterrupted,  // on_token asked to stop
+};
+
+struct DecodeOptions {
+  SamplingOptions sampling;
+  int64_t max_tokens = 256;
+  std::vector<int32_t> stop_ids;  // any of them ends the answer; it is not part of it
+  // What the repetition penalty knows besides the answer. Hugging Face's generate() knows nothing
+  // more when it is given embeddings, as predict.py does.
+  std::vector<int32_t> penalized_ids;
+  bool stop_on_loop = false;  // see ends_in_loop
+  std::function<bool(int32_t id)> on_token =
+      {};  // each id as it comes; false ends the answer after it
+
+  bool stops(int32_t id) const;  // whether it is one of stop_ids
+};
+
+struct Decoded {
+  std::vector<int32_t> ids;
+  FinishReason finish = FinishReason::kLength;
+  double prefill_seconds = 0;  // until the prompt's logits
+  double decode_seconds = 0;   // from there to the end
+};
+
+// Answers prompt_rows [n, hidden_size], which continue what the cache holds. The cache needs room
+// for n + max_tokens rows. Afterwards it holds prompt and answer, but for a last id after which
+// none was computed (finish other than kStop).
+Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
+                       const DecodeOptions& options, ThreadPool& pool);
+
+// The same by `beams` parallel answers, with the rules of Hugging Face's beam search (length
+// penalty 1, no early stopping, one answer returned); with a temperature, its beam sampling.
+// on_token and stop_on_loop do not apply, since no id is certain before the end. Afterwards the
+// cache holds the prompt.
+Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
+                            int beams, const DecodeOptions& options, ThreadPool& pool);
+
+// What both refuse: bad options, a prompt and answer that do not fit the context or the cache.
+Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
+                     const DecodeOptions& options);
+
+// Whether the ids end in a block of at most 64 ids that stands there at least four times in a row
+// and covers at least 32 ids.
+bool ends_in_loop(std::span<const int32_t> ids);
+
+}  // namespace fastvlm

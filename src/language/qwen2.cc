@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "language/qwen2.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "base/strings.h"
+#include "kernels/attention.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+
+namespace fastvlm {
+namespace {
+
+void multiply(ThreadPool& pool, const float* x, int64_t rows, const Matrix& weights,
+              const std::vector<float>& bias, float* y) {
+  matmul(pool, x, rows, weights.cols(), weights, y, weights.rows(),
+         {.bias = bias.empty() ? nullptr : bias.data()});
+}
+
+// y += x W^T
+void multiply_add(ThreadPool& pool, const float* x, int64_t rows, const Matrix& weights, float* y) {
+  matmul(pool, x, rows, weights.cols(), weights, y, weights.rows(),
+         {.residual = y, .residual_stride = weights.rows()});
+}
+
+}  // namespace
+
+// Rows of a chunk, inside the cache's scratch.
+struct Qwen2::Scratch {
+  float* x;         // [rows, hidden], the residual stream
+  float* normed;    // [rows, hidden]
+  float* q;         // [rows, heads * head_dim]
+  float* attended;  // [rows, heads * head_dim]
+  float* gate;      // [rows, intermediate]
+  float* up;        // [rows, intermediate]
+
+  Scratch(const LanguageConfig& config, int64_t rows, std::vector<float>& memory) {
+    const int64_t hidden = config.hidden_size;
+    const int64_t heads = config.heads * config.head_dim;
+    const int64_t intermediate = config.intermediate_size;
+    const auto needed = static_cast<size_t>(rows * 2 * (hidden + heads + intermediate));
+    if (memory.size() < needed) memory.resize(needed);
+    x = memory.data();
+    normed = x + rows * hidden;
+    q = normed + rows * hidden;
+    attended = q + rows * heads;
+    gate = attended + rows * heads;
+    up = gate + rows * intermediate;
+  }
+};
+
+Status Qwen2::check_context(int64_t prompt_tokens, int64_t max_tokens) const {
+  if (prompt_tokens < 1 || max_tokens < 1) {
+    return error(Code::kUsage,
+                 cat("prompt of ", prompt_tokens, " tokens, answer of at most ", max_tokens,
+                     ": both must be at least 1"),
+                 "give a prompt and ask for one token or more");
+  }
+  if (prompt_tokens <= context_limit_ && max_tokens <= context_limit_ - prompt_tokens) return {};
+  return error(Code::kLimit,
+               cat("prompt of ", prompt_tokens, " tokens and answer of at most ", max_tokens,
+                   " exceed the model's context of ", context_limit_, " tokens"),
+               "shorten the prompt or ask for fewer tokens");
+}
+
+Status Qwen2::embed(std::span<const int32_t> ids, float* out) const {
+  for (const int32_t id : ids) {
+    if (id >= 0 && id < config_.vocab_size) continue;
+    return error(Code::kInvalid,
+                 cat("token id ", id, " is outside the model's vocabulary of ", config_.vocab_size),
+                 "check that tokenizer and checkpoint belong together");
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    embedding_.row_to_f32(ids[i], out + static_cast<int64_t>(i) * config_.hidden_size);
+  }
+  return {};
+}
+
+Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
+                      std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink) const {
+  if (n < 1 || n > cache.capacity() - cache.length()) {
+    return error(Code::kLimit,
+                 cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
+                     " and cannot take ", n, " more"),
+                 "make the cache as long as prompt and answer together");
+  }
+  const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
+  logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
+  const Scratch scratch(config_, std::min(n, kChunkRows), cache.scratch_);
+  for (int64_t begin = 0; begin < n; begin += kChunkRows) {
+    const int64_t count = std::min(n - begin, kChunkRows);
+    const int64_t first_wanted = std::max(n - wanted - begin, int64_t{0});
+    const int64_t outputs = std::max(count - first_wanted, int64_t{0});
+    const int64_t keep = sink ? count : outputs;
+    std::copy_n(rows + begin * config_.hidden_size, count * config_.hidden_size, scratch.x);
+    run_chunk(cache, scratch, count, keep, pool, sink);
+    if (outputs == 0) continue;
+    const int64_t row = begin + count - outputs - (n - wanted);
+    multiply(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs, head(), {},
+             logits.data() + row * config_.vocab_size);
+  }
+  return {};
+}
+
+void Qwen2::run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep,
+                      ThreadPool& pool, const HiddenSink& sink) const {
+  const int64_t hidden = config_.hidden_size;
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    if (sink) sink(i, scratch.x, n, hidden);
+    // Nothing reads the last block's output but the final norm: there, most rows only leave their
+    // keys and values behind.
+    const int64_t outputs = i + 1 == config_.layers ? keep : n;
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    attend(layer, i, cache, scratch, n, outputs, pool);
+    feed_forward(layer, scratch, n - outputs, outputs, pool);
+  }
+  cache.length_ += n;
+  if (keep == 0) return;
+  rms_norm(pool, scratch.x + (n - keep) * hidden, keep, hidden, final_norm_.data(),
+           config_.rms_norm_eps, scratch.normed);
+  if (sink) sink(config_.layers, scratch.normed, keep, hidden);
+}
+
+// x[n - keep ..] += o(attention(q, k, v)); keys and values of all n rows go to the cache.
+void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
+                   int64_t n, int64_t keep, ThreadPool& pool) const {
+  const int64_t hidden = config_.hidden_size;
+  const int64_t q_width = config_.heads * config_.head_dim;
+  const int64_t kv_width = config_.kv_heads * config_.head_dim;
+  const int64_t position = cache.next_position();
+  float* keys = cache.keys(index) + cache.length() * kv_width;
+  float* values = cache.values(index) + cache.length() * kv_width;
+
+  rms_norm(pool, scratch.x, n, hidden, layer.attention_norm.data(), config_.rms_norm_eps,
+           scratch.normed);
+  multiply(pool, scratch.normed, n, layer.k.weights, layer.k.bias, keys);
+  multiply(pool, scratch.normed, n, layer.v.weights, layer.v.bias, values);
+  rope(pool, keys, n, kv_width, config_.kv_heads, config_.head_dim, position, config_.rope_theta);
+  if (keep == 0) return;
+
+  const int64_t skipped = n - keep;
+  multiply(pool, scratch.normed + skipped * hidden, keep, layer.q.weights, layer.q.bias, scratch.q);
+  rope(pool, scratch.q, keep, q_width, config_.heads, config_.head_dim, position + skipped,
+       config_.rope_theta);
+  const AttentionShape shape = {.queries = keep,
+                                .keys = cache.length() + n,
+                                .heads = config_.heads,
+                                .kv_heads = config_.kv_heads,
+                                .head_dim = config_.head_dim,
+                                .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
+                                .causal = true};
+  attention(pool, shape, scratch.q, q_width, cache.keys(index), kv_width, cache.values(index),
+            kv_width, scratch.attended, q_width);
+  multiply_add(pool, scratch.attended, keep, layer.o.weights, scratch.x + skipped * hidden);
+}
+
+// x[begin .. begin + rows] += down(silu(gate(x)) * up(x)), x normed first.
+void Qwen2::feed_forward(const Layer& layer, const Scratch& scratch, int64_t begin, int64_t rows,
+                         ThreadPool& pool) const {
+  if (rows == 0) return;
+  float* x = scratch.x + begin * config_.hidden_size;
+  rms_norm(pool, x, rows, config_.hidden_size, layer.mlp_norm.data(), config_.rms_norm_eps,
+           scratch.normed);
+  multiply(pool, scratch.normed, rows, layer.gate.weights, {}, scratch.gate);
+  multiply(pool, scratch.normed, rows, layer.up.weights, {}, scratch.up);
+  silu_multiply(pool, scratch.gate, scratch.up, rows * config_.intermediate_size);
+  multiply_add(pool, scratch.gate, rows, layer.down.weights, x);
+}
+
+}  // namespace fastvlm

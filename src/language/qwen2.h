@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Qwen2 decoder (docs/MODEL.md, section 3): embeddings, blocks of grouped-query attention with
+// rotary positions and gated MLPs, RMS norms, and a head that may be the embedding itself. Goals:
+// weights live once and are never changed by running, so one model serves many caches; a prompt is
+// run in chunks, so that scratch memory does not grow with it; the head is computed where logits
+// are wanted only. Non-goals: choosing tokens (sampler.h, decoding.h), text, other families.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "formats/checkpoint.h"
+#include "kernels/matrix.h"
+#include "language/kv_cache.h"
+
+namespace fastvlm {
+
+// Receives the residual stream [rows, width] before layer 0 (`layer` 0), after each block but the
+// last (1 ..), and at last (`layer` == layers) after the final norm, as Hugging Face's
+// hidden_states. Once a chunk: a long prompt arrives as several calls with the same `layer`, rows
+// in order.
+using HiddenSink =
+    std::function<void(int64_t layer, const float* hidden, int64_t rows, int64_t width)>;
+
+class Qwen2 {
+ public:
+  static constexpr int64_t kChunkRows = 256;  // of a prompt that run together
+
+  // Packs the weights and lets the pages of the file go, tensor by tensor.
+  static Result<Qwen2> load(const Checkpoint& checkpoint, ThreadPool& pool);
+
+  const LanguageConfig& config() const { return config_; }
+  int64_t context_limit() const { return context_limit_; }  // positions, prompt and answer together
+  int64_t bytes() const;                                    // of the packed weights
+  int64_t parameters() const;
+
+  // An error unless a prompt and an answer of these lengths fit the context: to be asked before any
+  // work.
+  Status check_context(int64_t prompt_tokens, int64_t max_tokens) const;
+
+  // Embeds ids into out [ids.size(), hidden_size]. An id outside the vocabulary is an error.
+  Status embed(std::span<const int32_t> ids, float* out) const;
+
+  enum class Logits { kNone, kLast, kAll };
+  // Runs rows [n, hidden_size], embedded ids or image tokens, behind what the cache holds, and
+  // appends them to it. `logits` becomes [0 | 1 | n, vocab_size]. kLimit when the cache has no
+  // room.
+  Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
+                 std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
+
+ private:
+  struct Linear {
+    Matrix weights;
+    std::vector<float> bias;  // empty where the model has none
+  };
+  struct Layer {
+    std::vector<float> attention_norm, mlp_norm;
+    Linear q, k, v, o, gate, up, down;
+  };
+  struct Scratch;
+
+  Qwen2() = default;
+
+  const Matrix& head() const { return config_.tied ? embedding_ : head_; }
+  template <typename Function>
+  void for_each_linear(const Function& fn) const;
+
+  // Runs n rows of scratch.x through all layers; afterwards the last `keep` of them are the output.
+  void run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep, ThreadPool& pool,
+                 const HiddenSink& sink) const;
+  void attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
+              int64_t n, int64_t keep, ThreadPool& pool) const;
+  void feed_forward(const Layer& layer, const Scratch& scratch, int64_t begin, int64_t rows,
+                    ThreadPool& pool) const;
+
+  LanguageConfig config_;
+  int64_t context_limit_ = 0;
+  Matrix embedding_;  // [vocab, hidden]
+  Matrix head_;       // [vocab, hidden], packed when the model is not tied
+  std::vector<float> final_norm_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace fastvlm

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint's tensors to packed weights. What the config says has been checked by its
+// reader.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/strings.h"
+#include "language/qwen2.h"
+
+namespace fastvlm {
+namespace {
+
+Result<Matrix> pack(const Checkpoint& checkpoint, ThreadPool& pool, const std::string& name,
+                    int64_t rows, int64_t cols) {
+  FASTVLM_ASSIGN(const MatrixSource source, checkpoint.matrix(name, rows, cols));
+  Matrix packed = Matrix::pack(source, pool);
+  checkpoint.release(name);
+  return packed;
+}
+
+}  // namespace
+
+Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool) {
+  Qwen2 model;
+  model.config_ = checkpoint.config().language;
+  model.context_limit_ = std::min(model.config_.max_positions, checkpoint.config().max_context);
+  const LanguageConfig& config = model.config_;
+  const int64_t hidden = config.hidden_size;
+  const int64_t q_width = config.heads * config.head_dim;
+  const int64_t kv_width = config.kv_heads * config.head_dim;
+  const int64_t intermediate = config.intermediate_size;
+
+  FASTVLM_ASSIGN(model.embedding_,
+                 pack(checkpoint, pool, "model.embed_tokens.weight", config.vocab_size, hidden));
+  if (!config.tied) {
+    FASTVLM_ASSIGN(model.head_,
+                   pack(checkpoint, pool, "lm_head.weight", config.vocab_size, hidden));
+  }
+  FASTVLM_ASSIGN(model.final_norm_, checkpoint.floats("model.norm.weight", {hidden}));
+
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const std::string prefix = cat("model.layers.", i, ".");
+    const auto linear = [&](Linear& into, const char* name, int64_t rows, int64_t cols,
+                            bool biased = false) -> Status {
+      FASTVLM_ASSIGN(into.weights, pack(checkpoint, pool, prefix + name + ".weight", rows, cols));
+      if (!biased) return {};
+      FASTVLM_ASSIGN(into.bias, checkpoint.floats(prefix + name + ".bias", {rows}));
+      return {};
+    };
+    Layer layer;
+    FASTVLM_ASSIGN(layer.attention_norm,
+                   checkpoint.floats(prefix + "input_layernorm.weight", {hidden}));
+    FASTVLM_ASSIGN(layer.mlp_norm,
+                   checkpoint.floats(prefix + "post_attention_layernorm.weight", {hidden}));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.q, "self_attn.q_proj", q_width, hidden, true));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.k, "self_attn.k_proj", kv_width, hidden, true));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.v, "self_attn.v_proj", kv_width, hidden, true));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.o, "self_attn.o_proj", hidden, q_width));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.gate, "mlp.gate_proj", intermediate, hidden));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.up, "mlp.up_proj", intermediate, hidden));
+    FASTVLM_RETURN_IF_ERROR(linear(layer.down, "mlp.down_proj", hidden, intermediate));
+    model.layers_.push_back(std::move(layer));
+  }
+  return model;
+}
+
+template <typename Function>
+void Qwen2::for_each_linear(const Function& fn) const {
+  for (const Layer& layer : layers_) {
+    for (const Linear* linear :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+      fn(*linear);
+    }
+  }
+}
+
+int64_t Qwen2::bytes() const {
+  int64_t floats = config_.hidden_size * (1 + 2 * config_.layers);  // norms
+  int64_t packed = embedding_.bytes() + (config_.tied ? 0 : head_.bytes());
+  for_each_linear([&](const Linear& linear) {
+    packed += linear.weights.bytes();
+    floats += static_cast<int64_t>(linear.bias.size());
+  });
+  return packed + floats * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t Qwen2::parameters() const {
+  int64_t count = config_.hidden_size * (1 + 2 * config_.layers);  // norms
+  count += config_.vocab_size * config_.hidden_size * (config_.tied ? 1 : 2);
+  for_each_linear([&](const Linear& linear) {
+    count += linear.weights.rows() * linear.weights.cols();
+    count += static_cast<int64_t>(linear.bias.size());
+  });
+  return count;
+}
+
+}  // namespace fastvlm
