@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vision/tower.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+#include "kernels/attention.h"
+#include "kernels/convolution.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "vision/tower_reader.h"
+
+namespace fastvlm {
+namespace {
+
+constexpr int64_t kHeadDim = 32;
+constexpr float kLayerNormEps = 1e-5F;
+
+// The stem's first map is four times as large as any other, so it is made in strips of this many
+// rows of the second: small enough for a cache, large enough that their overlap costs little.
+constexpr int64_t kStemStripRows = 8;
+
+// Uninitialised floats, aligned to a cache line.
+class Buffer {
+ public:
+  explicit Buffer(int64_t count)
+      : data_(static_cast<float*>(
+            ::operator new(static_cast<size_t>(count) * sizeof(float), kAlignment))) {}
+  float* data() { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(float* data) const { ::operator delete(data, kAlignment); }
+  };
+  std::unique_ptr<float, Free> data_;
+};
+
+// The rows of the stem's second map that one strip makes.
+int64_t stem_strip_rows(int64_t height, bool whole) {
+  return whole ? height / 4 : std::min(kStemStripRows, height / 4);
+}
+
+// Floats of the larger of the two maps that a pass swaps: the strip of the stem's first map, every
+// map between two modules, and beside the map of an attention block its norm, queries, keys and
+// values.
+int64_t map_floats(const TowerModules& tower, int64_t height, int64_t width, bool whole_stem) {
+  const int64_t stem_channels = tower.stem.second.channels_out();
+  const int64_t strip_rows = std::min(2 * stem_strip_rows(height, whole_stem) + 2, height / 2);
+  int64_t area = (height / 4) * (width / 4);
+  int64_t channels = stem_channels;
+  int64_t floats = std::max(strip_rows * (width / 2) * stem_channels, area * channels);
+  for (const auto& module : tower.network) {
+    if (const auto* down = std::get_if<Downsample>(&module)) {
+      area /= 4;
+      channels = down->large_kernel.channels_out();
+      floats = std::max(floats, area * channels);
+    } else if (const auto* blocks = std::get_if<Blocks>(&module)) {
+      for (const Block& block : *blocks) {
+        const bool attends = std::holds_alternative<SelfAttention>(block.mixer);
+        floats = std::max(floats, area * channels * (attends ? 4 : 1));
+      }
+    }
+  }
+  return floats;
+}
+
+// One walk of an image through the tower. x_ is the map at hand, [height_, width_, channels_];
+// spare_ is where the next one is made.
+class ForwardPass {
+ public:
+  ForwardPass(int64_t floats, ThreadPool& pool, const StageSink& sink)
+      : pool_(pool), sink_(sink), x_(floats), spare_(floats) {}
+
+  // patch_embed. Strips go from the bottom to the top: a strip starts one row early, where the
+  // convolution sees zeros instead of the row above, and the strip above writes that row anew.
+  void stem(const Stem& stem, const float* pixels, int64_t height, int64_t width) {
+    height_ = height / 4;
+    width_ = width / 4;
+    channels_ = stem.second.channels_out();
+    const int64_t strip = stem_strip_rows(height, static_cast<bool>(sink_));
+    for (int64_t begin = (height_ - 1) / strip * strip; begin >= 0; begin -= strip) {
+      const int64_t first = std::max<int64_t>(begin - 1, 0);
+      const int64_t rows = std::min(begin + strip, height_) - first;
+      dense(pool_, pixels + first * 4 * width * 3, rows * 4, width, stem.first, x_.data(),
+            Activation::kGelu);
+      show("patch_embed.0", x_, rows * 2, width / 2);
+      depthwise(pool_, x_.data(), rows * 2, width / 2, stem.second,
+                spare_.data() + first * width_ * channels_, Activation::kGelu);
+    }
+    show("patch_embed.1", spare_);
+    linear(spare_.data(), stem.third, x_.data(), {.activation = Activation::kGelu});
+    show("patch_embed.2", x_);
+  }
+
+  void module(const std::string& name, const Blocks& blocks) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const std::string block_name = cat(name, ".", i);
+      if (const auto* attention = std::get_if<SelfAttention>(&blocks[i].mixer)) {
+        attend(block_name, *attention);
+      } else {
+        mix(block_name, std::get<RepMixer>(blocks[i].mixer));
+      }
+      feed_forward(block_name, blocks[i].ffn);
+      show(block_name, x_);
+    }
+  }
+
+  void module(const std::string& name, const Downsample& down) {
+    const DepthwiseConvolution& conv = down.large_kernel;
+    convolve(conv, down.squeeze_excite, spare_.data());
+    height_ /= 2;
+    width_ /= 2;
+    channels_ = conv.channels_out();
+    excite(down.squeeze_excite, spare_.data());
+    show(name + ".proj.0", spare_);
+    linear(spare_.data(), down.pointwise, x_.data(), {.activation = Activation::kGelu});
+  }
+
+  void module(const std::string&, const PositionEncoding& conv) {
+    depthwise(pool_, x_.data(), height_, width_, conv, spare_.data());
+    std::swap(x_, spare_);
+  }
+
+  void show_module(const std::string& name) { show(name, x_); }
+
+  // conv_exp; its map is the tokens.
+  Tokens expand(const TowerModules& tower) {
+    Tokens tokens{height_ * width_, tower.conv_exp.channels_out(), {}};
+    tokens.values.resize(static_cast<size_t>(tokens.count * tokens.width));
+    convolve(tower.conv_exp, tower.conv_exp_squeeze_excite, tokens.values.data());
+    channels_ = tokens.width;
+    excite(tower.conv_exp_squeeze_excite, tokens.values.data());
+    if (sink_) sink_("conv_exp", height_, width_, channels_, tokens.values.data());
+    return tokens;
+  }
+
+ private:
+  // x = mixer(x)
+  void mix(const std::string& name, const RepMixer& mixer) {
+    depthwise(pool_, x_.data(), height_, width_, mixer.conv, spare_.data());
+    std::swap(x_, spare_);
+    show(name + ".token_mixer", x_);
+  }
+
+  // x = x + layer_scale * proj(heads(qkv(norm(x))))
+  void attend(const std::string& name, const SelfAttention& layer) {
+    const int64_t count = height_ * width_;
+    const int64_t width = channels_;
+    float* normed = spare_.data();
+    float* qkv = normed + count * width;
+    if (layer.layer_norm) {
+      layer_norm(pool_, x_.data(), count, width, layer.norm_weight.data(), layer.norm_bias.data(),
+                 kLayerNormEps, normed);
+    } else {
+      affine(pool_, x_.data(), count, width, layer.norm_weight.data(), layer.norm_bias.data(),
+             normed);
+    }
+    matmul(pool_, normed, count, width, layer.qkv, qkv, 3 * width);
+    const int64_t heads = width / kHeadDim;
+    const AttentionShape shape{.queries = count,
+                               .keys = count,
+                               .heads = heads,
+                               .kv_heads = heads,
+                               .head_dim = kHeadDim,
+                               .scale = 1.0F / std::sqrt(static_cast<float>(kHeadDim))};
+    float* mixed = normed;
+    attention(pool_, shape, qkv, 3 * width, qkv + width, 3 * width, qkv + 2 * width, 3 * width,
+              mixed, width);
+    if (sink_) {
+      linear(mixed, layer.proj, qkv, {});
+      sink_(name + ".token_mixer", height_, width_, channels_, qkv);
+    }
+    linear(mixed, layer.proj, x_.data(), residual(layer.layer_scale));
+  }
+
+  // x = x + layer_scale * fc2(gelu(fc1(conv(x))))
+  void feed_forward(const std::string& name, const ConvFfn& ffn) {
+    const int64_t count = height_ * width_;
+    depthwise(pool_, x_.data(), height_, width_, ffn.conv, spare_.data());
+    const auto run = [&](float* y, Epilogue epilogue) {
+      epilogue.bias = ffn.fc2.bias.data();
+      mlp(pool_, spare_.data(), count, channels_, ffn.fc1.weights, ffn.fc1.bias.data(),
+          ffn.fc2.weights, y, channels_, epilogue);
+    };
+    if (sink_) {
+      Buffer plain(count * channels_);
+      run(plain.data(), {});
+      show(name + ".convffn", plain);
+    }
+    run(x_.data(), residual(ffn.layer_scale));
+  }
+
+  // The convolution before a GELU, which is left to excite() when there is a squeeze-and-excite.
+  void convolve(const DepthwiseConvolution& conv, const std::optional<SqueezeExcite>& se,
+                float* y) {
+    depthwise(pool_, x_.data(), height_, width_, conv, y,
+              se ? Activation::kNone : Activation::kGelu);
+  }
+
+  // y = gelu(y * sigmoid(expand(relu(reduce(mean of y)))))
+  void excite(const std::optional<SqueezeExcite>& se, float* y) {
+    if (!se) return;
+    std::vector<float> scale(static_cast<size_t>(channels_));
+    std::vector<float> hidden(se->reduce.bias.size());
+    channel_mean(pool_, y, height_ * width_, channels_, scale.data());
+    matmul(pool_, scale.data(), 1, channels_, se->reduce.weights, hidden.data(),
+           se->reduce.weights.rows(),
+           {.bias = se->reduce.bias.data(), .activation = Activation::kRelu});
+    matmul(pool_, hidden.data(), 1, se->expand.weights.cols(), se->expand.weights, scale.data(),
+           channels_, {.bias = se->expand.bias.data()});
+    for (float& value : scale) value = 1.0F / (1.0F + std::exp(-value));
+    scale_channels_gelu(pool_, y, height_ * width_, channels_, scale.data());
+  }
+
+  // y = epilogue(layer(x)) for every pixel.
+  void linear(const float* x, const Linear& layer, float* y, Epilogue epilogue) {
+    epilogue.bias = layer.bias.data();
+    matmul(pool_, x, height_ * width_, layer.weights.cols(), layer.weights, y, layer.weights.rows(),
+           epilogue);
+  }
+
+  Epilogue residual(const std::vector<float>& layer_scale) {
+    return {.scale = layer_scale.data(), .residual = x_.data(), .residual_stride = channels_};
+  }
+
+  void show(const std::string& name, Buffer& map) { show(name, map, height_, width_); }
+  void show(const std::string& name, Buffer& map, int64_t height, int64_t width) {
+    if (sink_) sink_(name, height, width, channels_, map.data());
+  }
+
+  ThreadPool& pool_;
+  const StageSink& sink_;
+  Buffer x_;
+  Buffer spare_;
+  int64_t height_ = 0;
+  int64_t width_ = 0;
+  int64_t channels_ = 0;
+};
+
+}  // namespace
+
+VisionTower::VisionTower(std::unique_ptr<const TowerModules> modules)
+    : modules_(std::move(modules)) {}
+VisionTower::VisionTower(VisionTower&&) noexcept = default;
+VisionTower& VisionTower::operator=(VisionTower&&) noexcept = default;
+VisionTower::~VisionTower() = default;
+
+Result<VisionTower> VisionTower::load(const Checkpoint& checkpoint, ThreadPool& pool) {
+  if (!checkpoint.has_vision()) {
+    return error(Code::kNotFound, cat(checkpoint.folder().string(), ": no vision tower"),
+                 "put vision_tower.safetensors into the folder or name the tower's own file");
+  }
+  FASTVLM_ASSIGN(TowerModules modules, read_tower(checkpoint, pool));
+  return VisionTower(std::make_unique<const TowerModules>(std::move(modules)));
+}
+
+int64_t VisionTower::stride() const {
+  return modules_->stride;
+}
+int64_t VisionTower::channels() const {
+  return modules_->conv_exp.channels_out();
+}
+int64_t VisionTower::parameters() const {
+  return modules_->parameters;
+}
+bool VisionTower::is_training_form() const {
+  return modules_->training_form;
+}
+const std::string& VisionTower::kind() const {
+  return modules_->kind;
+}
+
+int64_t VisionTower::token_count(int64_t height, int64_t width) const {
+  return (height / stride()) * (width / stride());
+}
+
+int64_t VisionTower::workspace_bytes(int64_t height, int64_t width) const {
+  return 2 * map_floats(*modules_, height, width, false) * static_cast<int64_t>(sizeof(float));
+}
+
+Result<Tokens> VisionTower::encode(const float* pixels, int64_t height, int64_t width,
+                                   ThreadPool& pool, const StageSink& sink) const {
+  if (height < 1 || width < 1 || height % stride() != 0 || width % stride() != 0) {
+    return error(Code::kUsage,
+                 cat("image: expected sides that are multiples of ", stride(), ", found ", width,
+                     " x ", height),
+                 "resize or pad the image first; the model's own size is in its config");
+  }
+  const TowerModules& tower = *modules_;
+  ForwardPass pass(map_floats(tower, height, width, static_cast<bool>(sink)), pool, sink);
+  pass.stem(tower.stem, pixels, height, width);
+  for (size_t n = 0; n < tower.network.size(); ++n) {
+    const std::string name = cat("network.", n);
+    std::visit([&](const auto& module) { pass.module(name, module); }, tower.network[n]);
+    pass.show_module(name);
+  }
+  return pass.expand(tower);
+}
+
+}  // namespace fastvlm
