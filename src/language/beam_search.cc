@@ -89,7 +89,7 @@ void log_softmax(std::span<float> logits) {
 
 class BeamSearch {
  public:
-  BeamSearch(const Qwen2& model, const DecodeOptions& options, ThreadPool& pool, size_t beams)
+  BeamSearch(const Qwen2& model, const DecodingOptions& options, ThreadPool& pool, size_t beams)
       : model_(model),
         options_(options),
         pool_(pool),
@@ -230,7 +230,7 @@ class BeamSearch {
   }
 
   const Qwen2& model_;
-  const DecodeOptions& options_;
+  const DecodingOptions& options_;
   ThreadPool& pool_;
   size_t width_;
   size_t
@@ -247,7 +247,7 @@ class BeamSearch {
 }  // namespace
 
 Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                            int beams, const DecodeOptions& options, ThreadPool& pool) {
+                            int beams, const DecodingOptions& options, ThreadPool& pool) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   const auto fewest_tokens = static_cast<int64_t>(options.stop_ids.size()) + 2;
   if (beams < 1 || beams > kMostBeams || model.config().vocab_size < fewest_tokens) {

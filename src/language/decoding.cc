@@ -8,12 +8,12 @@
 
 namespace fastvlm {
 
-bool DecodeOptions::stops(int32_t id) const {
+bool DecodingOptions::stops(int32_t id) const {
   return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end();
 }
 
 Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
-                     const DecodeOptions& options) {
+                     const DecodingOptions& options) {
   FASTVLM_RETURN_IF_ERROR(check(options.sampling));
   FASTVLM_RETURN_IF_ERROR(model.check_context(cache.length() + n, options.max_tokens));
   for (const int32_t id : options.penalized_ids) {
@@ -44,7 +44,7 @@ bool ends_in_loop(std::span<const int32_t> ids) {
 }
 
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                       const DecodeOptions& options, ThreadPool& pool) {
+                       const DecodingOptions& options, ThreadPool& pool) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   Decoded answer;
   answer.ids.reserve(static_cast<size_t>(options.max_tokens));

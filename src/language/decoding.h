@@ -24,7 +24,7 @@ enum class FinishReason {
   kInterrupted,  // on_token asked to stop
 };
 
-struct DecodeOptions {
+struct DecodingOptions {
   SamplingOptions sampling;
   int64_t max_tokens = 256;
   std::vector<int32_t> stop_ids;  // any of them ends the answer; it is not part of it
@@ -49,18 +49,18 @@ struct Decoded {
 // for n + max_tokens rows. Afterwards it holds prompt and answer, but for a last id after which
 // none was computed (finish other than kStop).
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                       const DecodeOptions& options, ThreadPool& pool);
+                       const DecodingOptions& options, ThreadPool& pool);
 
 // The same by `beams` parallel answers, with the rules of Hugging Face's beam search (length
 // penalty 1, no early stopping, one answer returned); with a temperature, its beam sampling.
 // on_token and stop_on_loop do not apply, since no id is certain before the end. Afterwards the
 // cache holds the prompt.
 Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                            int beams, const DecodeOptions& options, ThreadPool& pool);
+                            int beams, const DecodingOptions& options, ThreadPool& pool);
 
 // What both refuse: bad options, a prompt and answer that do not fit the context or the cache.
 Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
-                     const DecodeOptions& options);
+                     const DecodingOptions& options);
 
 // Whether the ids end in a block of at most 64 ids that stands there at least four times in a row
 // and covers at least 32 ids.
