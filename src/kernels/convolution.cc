@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/convolution.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+
+namespace fastvlm {
+
+DepthwiseConvolution make_depthwise(const std::vector<float>& weights,
+                                    const std::vector<float>& bias, int kernel, int stride,
+                                    int multiplier) {
+  DepthwiseConvolution conv;
+  conv.kernel = kernel;
+  conv.stride = stride;
+  conv.multiplier = multiplier;
+  conv.channels_in = static_cast<int64_t>(bias.size()) / multiplier;
+  conv.bias = bias;
+  conv.weights.resize(weights.size());
+  const int64_t taps = int64_t{kernel} * kernel;
+  for (int64_t out = 0; out < conv.channels_out(); ++out) {
+    const int64_t slot = out % multiplier * conv.channels_in + out / multiplier;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      conv.weights[static_cast<size_t>(tap * conv.channels_out() + slot)] =
+          weights[static_cast<size_t>(out * taps + tap)];
+    }
+  }
+  return conv;
+}
+
+void depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
+               const DepthwiseConvolution& conv, float* y, Activation activation) {
+  const int64_t out_height = (height + conv.stride - 1) / conv.stride;
+  pool.parallel_for(out_height, 1, [&](int64_t begin, int64_t end) {
+    kernels().depthwise({x, height, width, &conv, begin, end, y, activation});
+  });
+}
+
+DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
+                            const std::vector<float>& bias, int64_t channels_in, int kernel,
+                            int stride) {
+  DenseConvolution conv;
+  conv.kernel = kernel;
+  conv.stride = stride;
+  conv.channels_in = channels_in;
+  conv.bias = bias;
+  const int64_t taps = int64_t{kernel} * kernel;
+  std::vector<float> rows(weights.size());
+  for (int64_t i = 0; i < static_cast<int64_t>(weights.size()); ++i) {
+    const int64_t tap = i % taps;
+    const int64_t c = i / taps % channels_in;
+    const int64_t out = i / taps / channels_in;
+    rows[static_cast<size_t>((out * taps + tap) * channels_in + c)] =
+        weights[static_cast<size_t>(i)];
+  }
+  MatrixSource source;
+  source.rows = static_cast<int64_t>(bias.size());
+  source.cols = taps * channels_in;
+  source.data = rows.data();
+  conv.weights = Matrix::pack(source, pool);
+  return conv;
+}
+
+namespace {
+
+// The inputs of output pixels [0, out_width) of row `out_y`, one row [kernel * kernel * channels]
+// each, zero outside.
+void gather_row(const float* x, int64_t height, int64_t width, const DenseConvolution& conv,
+                int64_t out_y, int64_t out_width, float* rows) {
+  const int64_t channels = conv.channels_in;
+  const int64_t line = conv.kernel * channels;
+  const auto bytes = static_cast<size_t>(channels) * sizeof(float);
+  for (int64_t ky = 0; ky < conv.kernel; ++ky) {
+    const int64_t in_y = out_y * conv.stride + ky - conv.kernel / 2;
+    for (int64_t out_x = 0; out_x < out_width; ++out_x) {
+      float* out = rows + (out_x * conv.kernel + ky) * line;
+      for (int64_t kx = 0; kx < conv.kernel; ++kx, out += channels) {
+        const int64_t in_x = out_x * conv.stride + kx - conv.kernel / 2;
+        if (in_y < 0 || in_y >= height || in_x < 0 || in_x >= width) {
+          std::memset(out, 0, bytes);
+        } else {
+          std::memcpy(out, x + (in_y * width + in_x) * channels, bytes);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void dense(ThreadPool& pool, const float* x, int64_t height, int64_t width,
+           const DenseConvolution& conv, float* y, Activation activation) {
+  const int64_t out_height = (height + conv.stride - 1) / conv.stride;
+  const int64_t out_width = (width + conv.stride - 1) / conv.stride;
+  const int64_t outputs = conv.weights.rows();
+  Epilogue epilogue;
+  epilogue.bias = conv.bias.data();
+  epilogue.activation = activation;
+  std::atomic<int64_t> next{0};
+  pool.run([&](int) {
+    thread_local Scratch scratch;  // one row of output pixels
+    float* const rows = scratch.floats(out_width * conv.weights.cols());
+    for (int64_t out_y = next++; out_y < out_height; out_y = next++) {
+      gather_row(x, height, width, conv, out_y, out_width, rows);
+      matmul_alone(rows, out_width, conv.weights.cols(), conv.weights,
+                   y + out_y * out_width * outputs, outputs, epilogue);
+    }
+  });
+}
+
+void channel_mean(ThreadPool& pool, const float* x, int64_t rows, int64_t channels, float* mean) {
+  pool.parallel_for(channels, 16, [&](int64_t begin, int64_t end) {
+    std::vector<double> sums(static_cast<size_t>(end - begin));
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = x + r * channels + begin;
+      for (size_t c = 0; c < sums.size(); ++c) sums[c] += static_cast<double>(row[c]);
+    }
+    for (size_t c = 0; c < sums.size(); ++c) {
+      mean[begin + static_cast<int64_t>(c)] =
+          static_cast<float>(sums[c] / static_cast<double>(rows));
+    }
+  });
+}
+
+void scale_channels_gelu(ThreadPool& pool, float* x, int64_t rows, int64_t channels,
+                         const float* scale) {
+  pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) kernels().scale_gelu(x + r * channels, scale, channels);
+  });
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside the kernels: the packed layout of weights, and the table of inner loops that every
+// instruction set fills. The drivers (matmul.cc, convolution.cc, attention.cc, elementwise.cc)
+// block and share out the work once for all sets; the table's functions are single-threaded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/convolution.h"
+#include "kernels/matmul.h"
+#include "kernels/matrix.h"
+#include "kernels/scratch.h"
+
+namespace fastvlm {
+
+// Sixteen rows of weights (outputs) make a panel: a vector or two, four or one hold one column.
+inline constexpr int64_t kPanel = 16;
+
+inline int64_t panels_of(int64_t rows) {
+  return (rows + kPanel - 1) / kPanel;
+}
+
+// Panels one after the other, each starting at a multiple of 64 bytes; rows past the end are zero.
+//   kF32, kF16, kBF16: elements [cols, 16]
+//   kQ4, kQ8: for each group of columns, scales [16] and biases [16] of scale_type, then the words
+//     of the source, [group * bits / 32, 16]: a vector of words holds 8 (or 4) columns of its rows.
+struct Matrix::Packed {
+  WeightType type = WeightType::kF32;
+  WeightType scale_type = WeightType::kF16;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t group = 0;
+  int64_t group_bytes = 0;  // of a quantised panel's group
+  int64_t panel_bytes = 0;
+  AlignedBytes data;
+
+  bool quantised() const { return type == WeightType::kQ4 || type == WeightType::kQ8; }
+  const std::byte* panel(int64_t index) const { return data.get() + index * panel_bytes; }
+};
+
+// Bytes of an element that is not quantised.
+inline int64_t element_bytes(WeightType type) {
+  return type == WeightType::kF32 ? 4 : 2;
+}
+// Elements in a 32-bit word of quantised weights.
+inline int64_t elements_a_word(WeightType type) {
+  return type == WeightType::kQ4 ? 8 : 4;
+}
+
+// One block of the product of rows and a panel:
+//   total[r, j] = (first ? 0 : sums[r, j]) + sum over k < depth of a[r, k] * b[k, j],  j < 16
+// where !last stores it to sums, and last stores epilogue(total) to the first `columns` of y.
+// A row's arithmetic does not depend on how many rows come with it.
+struct PanelProduct {
+  const float* a = nullptr;
+  int64_t a_stride = 0;
+  int64_t rows = 0;
+  const float* b = nullptr;
+  int64_t b_stride = kPanel;
+  int64_t depth = 0;
+  bool first = true;
+  bool last = true;
+  float* sums = nullptr;
+  int64_t sums_stride = kPanel;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  int64_t columns = kPanel;
+  Epilogue epilogue;  // its pointers already at this block's first row and column
+};
+
+// A row of activations as vector_product wants it, made by prepare_vector in
+// prepared_floats(w) floats.
+inline int64_t prepared_floats(const Matrix::Packed& w) {
+  return w.cols + w.cols / 32 + kPanel;
+}
+
+// A part of a depthwise convolution: output rows [row_begin, row_end) of every channel.
+struct DepthwiseRows {
+  const float* x = nullptr;
+  int64_t height = 0;
+  int64_t width = 0;
+  const DepthwiseConvolution* conv = nullptr;
+  int64_t row_begin = 0;
+  int64_t row_end = 0;
+  float* y = nullptr;
+  Activation activation = Activation::kNone;
+};
+
+struct KernelTable {
+  const char* name;
+
+  void (*panel_product)(const PanelProduct& product);
+  // Columns [begin, end) of a panel as f32 [end - begin, 16]; begin is a multiple of the group.
+  void (*expand)(const Matrix::Packed& w, int64_t panel, int64_t begin, int64_t end, float* out);
+  // y = epilogue(x W^T) for one row x and the outputs of panels [begin, end).
+  void (*prepare_vector)(const Matrix::Packed& w, const float* x, float* prepared);
+  void (*vector_product)(const Matrix::Packed& w, const float* prepared, int64_t begin, int64_t end,
+                         float* y, const Epilogue& epilogue);
+
+  void (*depthwise)(const DepthwiseRows& part);
+
+  // x[i] = exp(x[i] - max); returns the sum.
+  float (*exponentials)(float* x, int64_t count, float max);
+  float (*maximum)(const float* x, int64_t count);  // count >= 1
+
+  void (*rms_norm)(const float* x, int64_t width, const float* weight, float eps, float* y);
+  void (*layer_norm)(const float* x, int64_t width, const float* weight, const float* bias,
+                     float eps, float* y);
+  void (*affine)(const float* x, int64_t width, const float* weight, const float* bias, float* y);
+  void (*silu_multiply)(float* gate, const float* up, int64_t count);
+  void (*scale_gelu)(float* x, const float* scale, int64_t count);
+  // The pairs (x[i], x[i + half]) turned by the angle with cosine cos[i] and sine sin[i].
+  void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+};
+
+const KernelTable& kernels();  // the set in use
+
+// The sets. Null where this build or this machine does not have it.
+const KernelTable* reference_kernels();
+const KernelTable* avx2_kernels();
+
+// The product of x and all of W by the calling thread alone, for drivers that split by rows.
+void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,
+                  int64_t y_stride, const Epilogue& epilogue);
+
+}  // namespace fastvlm

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/matmul.h"
+
+#include <atomic>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+
+namespace fastvlm {
+namespace {
+
+// The blocks, argued from a first-level cache of 32 KB and a second level of 512 KB: a block of a
+// panel (16 x kDepth f32: 24 KB) stays in the first while the rows of x go by; a block of x
+// (kRows x kDepth: 180 KB) and its sums (kRows x kPanels x 16: 120 KB) stay in the second.
+constexpr int64_t kDepth = 384;  // a multiple of every group size
+constexpr int64_t kRows = 120;
+constexpr int64_t kPanels = 16;
+
+struct Product {
+  const float* x;
+  int64_t m;
+  int64_t x_stride;
+  const Matrix::Packed& w;
+  float* y;
+  int64_t y_stride;
+  const Epilogue& epilogue;
+};
+
+// `epilogue` for the block of y that starts at this row and column.
+Epilogue moved(const Epilogue& epilogue, int64_t row, int64_t column) {
+  Epilogue part = epilogue;
+  if (part.bias != nullptr) part.bias += column;
+  if (part.scale != nullptr) part.scale += column;
+  if (part.residual != nullptr) part.residual += row * part.residual_stride + column;
+  return part;
+}
+
+// Working space of one thread: about 340 KB.
+struct Workspace {
+  Scratch x, panel, sums;
+};
+
+Workspace& workspace() {
+  thread_local Workspace space;
+  return space;
+}
+
+// Rows [row, row + rows) of y in the columns of panels [first_panel, last_panel).
+void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_panel,
+                    int64_t last_panel) {
+  const KernelTable& table = kernels();
+  const Matrix::Packed& w = p.w;
+  const bool split = w.cols > kDepth;
+  float* const sums = split ? workspace().sums.floats(rows * kPanels * kPanel) : nullptr;
+  float* const copy = split ? workspace().x.floats(rows * kDepth) : nullptr;
+  float* const expanded = workspace().panel.floats(kDepth * kPanel);
+  for (int64_t k = 0; k < w.cols; k += kDepth) {
+    const int64_t depth = std::min(kDepth, w.cols - k);
+    const float* x = p.x + row * p.x_stride + k;
+    if (split) {  // rows far apart would compete for the same few cache sets
+      for (int64_t r = 0; r < rows; ++r) {
+        std::memcpy(copy + r * depth, x + r * p.x_stride,
+                    static_cast<size_t>(depth) * sizeof(float));
+      }
+    }
+    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+      PanelProduct block;
+      block.a = split ? copy : x;
+      block.a_stride = split ? depth : p.x_stride;
+      block.rows = rows;
+      if (w.type == WeightType::kF32) {
+        block.b = reinterpret_cast<const float*>(w.panel(panel)) + k * kPanel;
+      } else {
+        table.expand(w, panel, k, k + depth, expanded);
+        block.b = expanded;
+      }
+      block.depth = depth;
+      block.first = k == 0;
+      block.last = k + depth == w.cols;
+      block.sums = sums == nullptr ? nullptr : sums + (panel - first_panel) * rows * kPanel;
+      block.y = p.y + row * p.y_stride + panel * kPanel;
+      block.y_stride = p.y_stride;
+      block.columns = std::min(kPanel, w.rows - panel * kPanel);
+      block.epilogue = moved(p.epilogue, row, panel * kPanel);
+      table.panel_product(block);
+    }
+  }
+}
+
+// The rows of y in equal blocks of at most kRows, the panels in blocks of kPanels.
+struct Blocks {
+  int64_t row_blocks, panel_blocks, rows, panels;
+
+  explicit Blocks(const Product& p)
+      : row_blocks((p.m + kRows - 1) / kRows),
+        panel_blocks((panels_of(p.w.rows) + kPanels - 1) / kPanels),
+        rows((p.m + row_blocks - 1) / row_blocks),
+        panels(panels_of(p.w.rows)) {}
+
+  int64_t count() const { return row_blocks * panel_blocks; }
+  void multiply(const Product& p, int64_t index) const {
+    const int64_t row = index / panel_blocks * rows;
+    const int64_t panel = index % panel_blocks * kPanels;
+    if (row < p.m) {
+      multiply_block(p, row, std::min(rows, p.m - row), panel, std::min(panel + kPanels, panels));
+    }
+  }
+};
+
+void multiply_vector(ThreadPool& pool, const Product& p) {
+  thread_local Scratch scratch;
+  float* const prepared = scratch.floats(prepared_floats(p.w));
+  const KernelTable& table = kernels();
+  table.prepare_vector(p.w, p.x, prepared);
+  pool.parallel_for(panels_of(p.w.rows), 1, [&](int64_t begin, int64_t end) {
+    table.vector_product(p.w, prepared, begin, end, p.y, p.epilogue);
+  });
+}
+
+}  // namespace
+
+void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& w,
+            float* y, int64_t y_stride, const Epilogue& epilogue) {
+  const Product product{x, m, x_stride, w.packed(), y, y_stride, epilogue};
+  if (m == 1) return multiply_vector(pool, product);
+  const Blocks blocks(product);
+  std::atomic<int64_t> next{0};
+  pool.run([&](int) {
+    for (int64_t i = next++; i < blocks.count(); i = next++) blocks.multiply(product, i);
+  });
+}
+
+void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,
+                  int64_t y_stride, const Epilogue& epilogue) {
+  const Product product{x, m, x_stride, w.packed(), y, y_stride, epilogue};
+  const Blocks blocks(product);
+  for (int64_t i = 0; i < blocks.count(); ++i) blocks.multiply(product, i);
+}
+
+void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& fc1,
+         const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
+         const Epilogue& epilogue) {
+  Epilogue gelu;
+  gelu.bias = fc1_bias;
+  gelu.activation = Activation::kGelu;
+  const int64_t tiles = (m + kRows - 1) / kRows;
+  const int64_t rows = (m + tiles - 1) / std::max<int64_t>(tiles, 1);
+  std::atomic<int64_t> next{0};
+  pool.run([&](int) {
+    thread_local Scratch scratch;  // kRows x fc1.rows() floats at most
+    for (int64_t i = next++; i < tiles; i = next++) {
+      const int64_t row = i * rows;
+      const int64_t count = std::min(rows, m - row);
+      if (count <= 0) break;
+      float* const expanded = scratch.floats(count * fc1.rows());
+      matmul_alone(x + row * x_stride, count, x_stride, fc1, expanded, fc1.rows(), gelu);
+      matmul_alone(expanded, count, fc1.rows(), fc2, y + row * y_stride, y_stride,
+                   moved(epilogue, row, 0));
+    }
+  });
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plain set: portable loops that say what every faster set must compute.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/half.h"
+#include "kernels/kernel_table.h"
+
+namespace fastvlm {
+namespace {
+
+float gelu(float x) {
+  const auto wide = static_cast<double>(x);
+  return static_cast<float>(0.5 * wide * (1.0 + std::erf(wide * 0.70710678118654752440)));
+}
+
+float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kGelu:
+      return gelu(x);
+    case Activation::kRelu:
+      return std::max(x, 0.0F);
+    case Activation::kNone:
+      break;
+  }
+  return x;
+}
+
+float finish(const Epilogue& e, int64_t row, int64_t column, float sum) {
+  float value = activate(e.activation, e.bias == nullptr ? sum : sum + e.bias[column]);
+  if (e.scale != nullptr) value *= e.scale[column];
+  if (e.residual != nullptr) value += e.residual[row * e.residual_stride + column];
+  return value;
+}
+
+void panel_product(const PanelProduct& p) {
+  for (int64_t r = 0; r < p.rows; ++r) {
+    float* const sums = p.sums + r * p.sums_stride;
+    float total[kPanel] = {};
+    if (!p.first) std::copy(sums, sums + kPanel, total);
+    for (int64_t k = 0; k < p.depth; ++k) {
+      const float a = p.a[r * p.a_stride + k];
+      const float* const b = p.b + k * p.b_stride;
+      for (int64_t j = 0; j < kPanel; ++j) total[j] += a * b[j];
+    }
+    if (!p.last) {
+      std::copy(total, total + kPanel, sums);
+      continue;
+    }
+    for (int64_t j = 0; j < p.columns; ++j) {
+      p.y[r * p.y_stride + j] = finish(p.epilogue, r, j, total[j]);
+    }
+  }
+}
+
+float scale_of(const Matrix::Packed& w, const std::byte* group, int64_t index) {
+  if (w.scale_type == WeightType::kF32) return load_unaligned<float>(group, index);
+  const auto bits = load_unaligned<uint16_t>(group, index);
+  return w.scale_type == WeightType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+void expand_quantised(const Matrix::Packed& w, const std::byte* group, int64_t columns,
+                      float* out) {
+  const int64_t a_word = elements_a_word(w.type);
+  const auto bits = static_cast<int>(32 / a_word);
+  const uint32_t mask = (1U << bits) - 1;
+  for (; columns > 0; columns -= w.group, group += w.group_bytes) {
+    const std::byte* const words = group + 2 * kPanel * element_bytes(w.scale_type);
+    for (int64_t c = 0; c < w.group; ++c) {
+      for (int64_t j = 0; j < kPanel; ++j) {
+        const auto word = load_unaligned<uint32_t>(words, c / a_word * kPanel + j);
+        const uint32_t q = (word >> (bits * static_cast<int>(c % a_word))) & mask;
+        *out++ =
+            std::fma(scale_of(w, group, j), static_cast<float>(q), scale_of(w, group, kPanel + j));
+      }
+    }
+  }
+}
+
+void expand(const Matrix::Packed& w, int64_t panel, int64_t begin, int64_t end, float* out) {
+  const std::byte* const data = w.panel(panel);
+  if (w.quantised()) {
+    return expand_quantised(w, data + begin / w.group * w.group_bytes, end - begin, out);
+  }
+  for (int64_t i = begin * kPanel; i < end * kPanel; ++i) {
+    if (w.type == WeightType::kF32) {
+      *out++ = load_unaligned<float>(data, i);
+    } else {
+      const auto bits = load_unaligned<uint16_t>(data, i);
+      *out++ = w.type == WeightType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+    }
+  }
+}
+
+void prepare_vector(const Matrix::Packed& w, const float* x, float* prepared) {
+  std::copy(x, x + w.cols, prepared);
+}
+
+void vector_product(const Matrix::Packed& w, const float* prepared, int64_t begin, int64_t end,
+                    float* y, const Epilogue& epilogue) {
+  thread_local Scratch scratch;  // one panel
+  float* const panel = scratch.floats(w.cols * kPanel);
+  for (int64_t p = begin; p < end; ++p) {
+    expand(w, p, 0, w.cols, panel);
+    float total[kPanel] = {};
+    for (int64_t k = 0; k < w.cols; ++k) {
+      for (int64_t j = 0; j < kPanel; ++j) total[j] += prepared[k] * panel[k * kPanel + j];
+    }
+    for (int64_t j = p * kPanel; j < std::min(w.rows, (p + 1) * kPanel); ++j) {
+      y[j] = finish(epilogue, 0, j, total[j - p * kPanel]);
+    }
+  }
+}
+
+float depthwise_output(const DepthwiseRows& d, int64_t out_y, int64_t out_x, int64_t out) {
+  const DepthwiseConvolution& conv = *d.conv;
+  const int64_t in = out / conv.multiplier;
+  const int64_t slot = out % conv.multiplier * conv.channels_in + in;
+  float sum = conv.bias[static_cast<size_t>(out)];
+  for (int64_t ky = 0; ky < conv.kernel; ++ky) {
+    const int64_t y = out_y * conv.stride + ky - conv.kernel / 2;
+    for (int64_t kx = 0; kx < conv.kernel; ++kx) {
+      const int64_t x = out_x * conv.stride + kx - conv.kernel / 2;
+      if (y < 0 || y >= d.height || x < 0 || x >= d.width) continue;
+      const int64_t weight = (ky * conv.kernel + kx) * conv.channels_out() + slot;
+      sum += d.x[(y * d.width + x) * conv.channels_in + in] *
+             conv.weights[static_cast<size_t>(weight)];
+    }
+  }
+  return activate(d.activation, sum);
+}
+
+void depthwise(const DepthwiseRows& d) {
+  const int64_t out_width = (d.width + d.conv->stride - 1) / d.conv->stride;
+  const int64_t channels = d.conv->channels_out();
+  for (int64_t out_y = d.row_begin; out_y < d.row_end; ++out_y) {
+    for (int64_t out_x = 0; out_x < out_width; ++out_x) {
+      float* const out = d.y + (out_y * out_width + out_x) * channels;
+      for (int64_t c = 0; c < channels; ++c) out[c] = depthwise_output(d, out_y, out_x, c);
+    }
+  }
+}
+
+float exponentials(float* x, int64_t count, float max) {
+  float sum = 0.0F;
+  for (int64_t i = 0; i < count; ++i) sum += x[i] = std::exp(x[i] - max);
+  return sum;
+}
+
+float maximum(const float* x, int64_t count) {
+  return *std::max_element(x, x + count);
+}
+
+void rms_norm(const float* x, int64_t width, const float* weight, float eps, float* y) {
+  double squares = 0.0;
+  for (int64_t i = 0; i < width; ++i)
+    squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const auto factor = static_cast<float>(
+      1.0 / std::sqrt(squares / static_cast<double>(width) + static_cast<double>(eps)));
+  for (int64_t i = 0; i < width; ++i) y[i] = x[i] * factor * weight[i];
+}
+
+void layer_norm(const float* x, int64_t width, const float* weight, const float* bias, float eps,
+                float* y) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < width; ++i) sum += static_cast<double>(x[i]);
+  const double mean = sum / static_cast<double>(width);
+  double squares = 0.0;
+  for (int64_t i = 0; i < width; ++i) {
+    const double centred = static_cast<double>(x[i]) - mean;
+    squares += centred * centred;
+  }
+  const double factor =
+      1.0 / std::sqrt(squares / static_cast<double>(width) + static_cast<double>(eps));
+  for (int64_t i = 0; i < width; ++i) {
+    y[i] = static_cast<float>((static_cast<double>(x[i]) - mean) * factor) * weight[i] + bias[i];
+  }
+}
+
+void affine(const float* x, int64_t width, const float* weight, const float* bias, float* y) {
+  for (int64_t i = 0; i < width; ++i) y[i] = x[i] * weight[i] + bias[i];
+}
+
+void silu_multiply(float* gate, const float* up, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) gate[i] = gate[i] / (1.0F + std::exp(-gate[i])) * up[i];
+}
+
+void scale_gelu(float* x, const float* scale, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] = gelu(x[i] * scale[i]);
+}
+
+void rotate(float* x, const float* cos, const float* sin, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = a * cos[i] - b * sin[i];
+    x[i + half] = b * cos[i] + a * sin[i];
+  }
+}
+
+}  // namespace
+
+const KernelTable* reference_kernels() {
+  static constexpr KernelTable kTable{
+      "reference", panel_product, expand,     prepare_vector, vector_product,
+      depthwise,   exponentials,  maximum,    rms_norm,       layer_norm,
+      affine,      silu_multiply, scale_gelu, rotate,
+  };
+  return &kTable;
+}
+
+}  // namespace fastvlm

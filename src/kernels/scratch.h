@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Aligned memory: packed weights, and working space that a thread keeps from call to call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace fastvlm {
+
+inline constexpr std::align_val_t kAlignment{64};  // a cache line, and the widest vector
+
+struct AlignedDelete {
+  void operator()(std::byte* data) const { ::operator delete[](data, kAlignment); }
+};
+using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+
+// Not cleared, so that the threads that fill the pages also touch them first.
+inline AlignedBytes aligned_bytes(int64_t size) {
+  return AlignedBytes(
+      static_cast<std::byte*>(::operator new[](static_cast<size_t>(size), kAlignment)));
+}
+
+// Working space that grows to the largest request and stays with its owner (a thread_local of a
+// kernel driver). Contents do not survive a request.
+class Scratch {
+ public:
+  float* floats(int64_t count) {
+    if (count > capacity_) {
+      data_.reset();
+      data_ = aligned_bytes(count * int64_t{sizeof(float)});
+      capacity_ = count;
+    }
+    return reinterpret_cast<float*>(data_.get());
+  }
+
+ private:
+  AlignedBytes data_;
+  int64_t capacity_ = 0;
+};
+
+}  // namespace fastvlm
