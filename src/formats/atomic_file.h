@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output files that are there whole or not at all: written under a temporary name in the same
+// folder, synced, then renamed. Whatever stood under the name before stays until then.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace fastvlm {
+
+class AtomicFile {
+ public:
+  static Result<AtomicFile> create(const std::filesystem::path& path);
+
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();  // removes the temporary file unless commit() succeeded
+
+  const std::filesystem::path& path() const { return path_; }
+  Status write(std::span<const std::byte> bytes);
+  // Syncs the data, renames the file to its name and syncs the folder. Nothing may follow.
+  Status commit();
+
+ private:
+  AtomicFile() = default;
+  Status failed(std::string_view what, int reason) const;
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int fd_ = -1;
+};
+
+Status write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+
+}  // namespace fastvlm
