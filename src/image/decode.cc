@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <iomanip>
+#include <new>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,7 @@ constexpr Lookalike kLookalikes[] = {
     {"\xFF\x0A"sv, "a JPEG XL picture", kConvert},
     {"\0\0\0\x0CJXL "sv, "a JPEG XL picture", kConvert},
     {"\0\0\0\x0CjP  "sv, "a JPEG 2000 picture", kConvert},
+    {"\0\0\x01\0"sv, "an icon file", kConvert},
     {"8BPS"sv, "a Photoshop document", kConvert},
     {"<svg"sv, "an SVG drawing", kConvert},
     {"%PDF"sv, "a PDF document", kConvert},
@@ -201,9 +203,14 @@ ImageFormat sniff(std::span<const std::byte> bytes) {
 
 Result<Image> decode_image(std::span<const std::byte> bytes, const std::string& name,
                            const DecodeOptions& options) {
-  FASTVLM_ASSIGN(codec::Decoded decoded, decode_stored(sniff(bytes), {bytes, name, options}));
-  return options.apply_exif ? oriented(std::move(decoded.image), decoded.orientation)
-                            : std::move(decoded.image);
+  try {
+    FASTVLM_ASSIGN(codec::Decoded decoded, decode_stored(sniff(bytes), {bytes, name, options}));
+    return options.apply_exif ? oriented(std::move(decoded.image), decoded.orientation)
+                              : std::move(decoded.image);
+  } catch (const std::bad_alloc&) {
+    return error(Code::kLimit, cat(name, ": not enough memory to decode the picture"),
+                 "scale the picture down, or free some memory first");
+  }
 }
 
 Result<Image> load_image(const std::filesystem::path& path, const DecodeOptions& options) {

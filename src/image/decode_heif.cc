@@ -55,7 +55,6 @@ Result<Image> copy_pixels(const Input& input, const heif_image* source) {
 // the EXIF block only repeats it.
 Result<Decoded> decode_heif(const Input& input) {
   const Owned<heif_context> context(heif_context_alloc());
-  heif_context_set_maximum_image_size_limit(context.get(), kMaxImageSide);
   heif_error reason = heif_context_read_from_memory_without_copy(context.get(), input.bytes.data(),
                                                                  input.bytes.size(), nullptr);
   if (reason.code != heif_error_Ok) return failure(input, reason);

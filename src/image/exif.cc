@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/exif.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -71,14 +72,24 @@ Image oriented(Image stored, int orientation) {
   const bool flips_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   Image upright = swaps_sides ? blank_image(stored.height, stored.width)
                               : blank_image(stored.width, stored.height);
-  for (int y = 0; y < upright.height; ++y) {
-    uint8_t* out = upright.row(y);
-    for (int x = 0; x < upright.width; ++x, out += 3) {
-      int from_x = swaps_sides ? y : x;
-      int from_y = swaps_sides ? x : y;
-      if (flips_x) from_x = stored.width - 1 - from_x;
-      if (flips_y) from_y = stored.height - 1 - from_y;
-      std::memcpy(out, stored.row(from_y) + static_cast<size_t>(from_x) * 3, 3);
+  // Where the upright picture's first pixel is stored, and how far its neighbours to the right and
+  // below are from there, in bytes.
+  const auto row = static_cast<ptrdiff_t>(stored.stride());
+  const ptrdiff_t along_x = flips_x ? -3 : 3;
+  const ptrdiff_t along_y = flips_y ? -row : row;
+  const uint8_t* first = stored.row(flips_y ? stored.height - 1 : 0) + (flips_x ? row - 3 : 0);
+  const ptrdiff_t right = swaps_sides ? along_y : along_x;
+  const ptrdiff_t below = swaps_sides ? along_x : along_y;
+  // In tiles, so that the stored rows stay in the cache while the walk goes across them.
+  constexpr int kTile = 32;
+  for (int top = 0; top < upright.height; top += kTile) {
+    for (int left = 0; left < upright.width; left += kTile) {
+      const int end = std::min(left + kTile, upright.width);
+      for (int y = top; y < std::min(top + kTile, upright.height); ++y) {
+        uint8_t* out = upright.row(y) + static_cast<size_t>(left) * 3;
+        const uint8_t* in = first + y * below + left * right;
+        for (int x = left; x < end; ++x, out += 3, in += right) std::memcpy(out, in, 3);
+      }
     }
   }
   return upright;

@@ -19,7 +19,7 @@ enum class Aspect {
 
 struct Preprocessing {
   Aspect aspect = Aspect::kPad;
-  int size = 1024;                             // side of the square that the tower sees, pixels
+  int size = 1024;  // side of the square that the tower sees, pixels, >= 1
   std::array<uint8_t, 3> background{0, 0, 0};  // of the padding, RGB; int(mean * 255) by convention
   std::array<float, 3> mean{0.0F, 0.0F, 0.0F};  // of values scaled to 0..1, RGB
   std::array<float, 3> std{1.0F, 1.0F, 1.0F};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/mapped_file.h"
@@ -95,6 +96,24 @@ TEST(Exif, TurnsTheEightOrientationsUpright) {
                             "14/25/36", "41/52/63", "63/52/41", "36/25/14"};
   for (int orientation = 1; orientation <= 8; ++orientation) {
     EXPECT_EQ(reds(oriented(six(), orientation)), expected[orientation - 1]) << orientation;
+  }
+}
+
+TEST(Exif, TurnsLargePicturesPixelByPixel) {
+  Image stored = blank_image(70, 45);
+  for (size_t i = 0; i < stored.rgb.size(); ++i) stored.rgb[i] = static_cast<uint8_t>(i * 7 / 3);
+  const Image upright = oriented(stored, 6);
+  ASSERT_EQ(upright.width, 45);
+  ASSERT_EQ(upright.height, 70);
+  for (int y = 0; y < upright.height; ++y) {
+    for (int x = 0; x < upright.width; ++x) {
+      const uint8_t* expected = stored.row(44 - x) + y * 3;
+      ASSERT_TRUE(std::equal(expected, expected + 3, upright.row(y) + x * 3)) << x << "," << y;
+    }
+  }
+  EXPECT_EQ(oriented(upright, 8).rgb, stored.rgb);
+  for (const int itself : {2, 3, 4, 5, 7}) {
+    EXPECT_EQ(oriented(oriented(stored, itself), itself).rgb, stored.rgb) << itself;
   }
 }
 
