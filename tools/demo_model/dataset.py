@@ -38,8 +38,12 @@ SLICES = slices()
 
 
 def targets(graphs, coverage):
-    """Scene graphs and coverage u8 [n,MAX_OBJECTS,8,8] -> targets f32 [n,64,TARGET_WIDTH] in 0..1."""
-    cells = scenes.GRID * scenes.GRID
+    """Scene graphs and coverage u8 [n,MAX_OBJECTS,g,g] -> targets f32 [n,g*g,TARGET_WIDTH] in 0..1.
+
+    g is 8; a smaller grid (for a smaller tower input) uses the nearest of the 8 rows and columns.
+    """
+    grid = coverage.shape[-1]
+    cells = grid * grid
     out = np.zeros((len(graphs), cells, TARGET_WIDTH), np.float32)
     share = coverage.reshape(len(graphs), scenes.MAX_OBJECTS, cells).astype(np.float32) / 255
     for n, graph in enumerate(graphs):
@@ -58,8 +62,9 @@ def targets(graphs, coverage):
         for name, values in (("place", scenes.PLACES), ("time", scenes.TIMES), ("weather", scenes.WEATHERS)):
             out[n, :, SLICES[name].start + values.index(graph[name])] = 1
     index = np.arange(cells)
-    out[:, index, SLICES["row"].start + index // scenes.GRID] = 1
-    out[:, index, SLICES["column"].start + index % scenes.GRID] = 1
+    nearest = np.rint((np.arange(grid) + 0.5) * scenes.GRID / grid - 0.5).astype(int)
+    out[:, index, SLICES["row"].start + nearest[index // grid]] = 1
+    out[:, index, SLICES["column"].start + nearest[index % grid]] = 1
     return out
 
 

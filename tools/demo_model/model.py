@@ -198,7 +198,7 @@ def fold_tower(tower):
 @torch.no_grad()
 def quantise(weight):
     """Affine 4 bits in groups of 64 (MLX's CPU rule): weight [o,i] -> codes [o,i/64,64], scales, biases [o,i/64]."""
-    groups = weight.float().reshape(weight.shape[0], -1, GROUP)
+    groups = weight.half().float().reshape(weight.shape[0], -1, GROUP)      # the export casts to F16 first
     low, high = groups.amin(-1), groups.amax(-1)
     scale = torch.clamp((high - low) / 15, min=1e-7)
     from_low = low.abs() > high.abs()

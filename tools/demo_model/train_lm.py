@@ -22,8 +22,10 @@ from torch import nn
 import bpe
 import captions
 import dataset
+import parallel
 from kinds import KINDS
 from model import FEATURES, LM, Projector, Qwen2, Tower, set_fake_quant
+from parallel import log
 
 VOCAB = 1536                    # entries in the embedding, a multiple of 64; the last one is the image placeholder
 BPE_SIZE = 1500
@@ -121,7 +123,7 @@ def load_tower(work):
     return tower.to(memory_format=torch.channels_last).eval()
 
 
-def cache_features(work, names, log):
+def cache_features(work, names):
     """Writes WORK/data/NAME_features.npy for the shards that lack it; they belong to the present tower.pt."""
     tower = load_tower(work)
     for name in names:
@@ -152,7 +154,7 @@ def optimizer_for(modules, rate):
                              rate, betas=(0.9, 0.97))
 
 
-def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, rate, mix, log):
+def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, rate, mix):
     """Common loop of all phases.
 
     modules       {name: module} in training, saved to WORK/PHASE.pt with the optimiser; "lm" is one of them
@@ -171,15 +173,18 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
     began, ran, hits, total = time.time(), 0, [], []
     while step < steps:
         rng = random.Random(f"{phase} {step}")
-        pick = np.array(sorted(rng.sample(range(size), BATCH)))
+        pick = np.array(parallel.share(sorted(rng.sample(range(size), BATCH))))
         style = rng.choices(styles, shares)[0]
+        rng = random.Random(f"{phase} {step} {parallel.rank()}")
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-        loss, hit = loss_of(modules["lm"], image_tokens(pick, np.random.RandomState(step)),
+        loss, hit = loss_of(modules["lm"], image_tokens(pick, np.random.RandomState(step * 100 + parallel.rank())),
                             [samples.draw(graphs[i], style, rng) for i in pick])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_([p for m in modules.values() for p in m.parameters()], 1.0)
+        parameters = [p for m in modules.values() for p in m.parameters() if p.grad is not None]
+        parallel.average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step, ran = step + 1, ran + 1
         hits.append(hit)
@@ -187,13 +192,13 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
         if step % 25 == 0:
             log(f"{phase} {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f} facts {np.mean(hits):.3f}")
             hits, total = [], []
-        if step % 100 == 0 or step == steps:
+        if (step % 100 == 0 or step == steps) and parallel.rank() == 0:
             state = {name: module.state_dict() for name, module in modules.items()}
             torch.save(dict(state, optimizer=optimizer.state_dict(), step=step), path.with_suffix(".part"))
             path.with_suffix(".part").replace(path)
 
 
-def train_oracle(work, shards, steps, log):
+def train_oracle(work, shards, steps):
     """Phase B: language model on true targets."""
     torch.manual_seed(3)
     graphs, coverage = load_graphs(work, shards)
@@ -207,7 +212,7 @@ def train_oracle(work, shards, steps, log):
         return out + 0.1 * out.detach().std() * torch.from_numpy(rng.randn(*out.shape).astype(np.float32))
 
     run_phase(work, "oracle", {"lm": lm, "oracle": oracle}, tokens, len(graphs), graphs, Samples(tokenizer), steps, 2e-3,
-              {"outline": 0.72, "full": 0.2, "short": 0.08}, log)
+              {"outline": 0.9, "short": 0.1})
 
 
 def tokenizer_of(work, graphs=None):
@@ -218,7 +223,7 @@ def tokenizer_of(work, graphs=None):
     return bpe.load(path)
 
 
-def distil_projector(projector, oracle, features, graphs, coverage, steps, log):
+def distil_projector(projector, oracle, features, graphs, coverage, steps):
     """Teaches the projector to give the oracle's tokens from tower features."""
     optimizer = optimizer_for([projector], 3e-3)
     for step in range(steps):
@@ -236,11 +241,11 @@ def distil_projector(projector, oracle, features, graphs, coverage, steps, log):
             log(f"projector {step + 1}/{steps} unexplained variance {loss.item():.3f}")
 
 
-def train_features(work, shards, phase, start, steps, rate, quant, log):
+def train_features(work, shards, phase, start, steps, rate, quant):
     """Phases C and D: projector and language model on tower features, from the state of phase `start`."""
     torch.manual_seed(4)
     names = dataset.available_shards(work)[:shards]
-    cache_features(work, names, log)
+    cache_features(work, names)
     features = np.concatenate([np.load(dataset.shard_path(work, n, "features.npy")) for n in names])
     graphs, coverage = load_graphs(work, shards)
     lm, projector = Qwen2(VOCAB), Projector()
@@ -252,7 +257,7 @@ def train_features(work, shards, phase, start, steps, rate, quant, log):
         else:
             oracle = nn.Linear(dataset.TARGET_WIDTH, LM["hidden_size"])
             oracle.load_state_dict(state["oracle"])
-            distil_projector(projector, oracle, features, graphs, coverage, 600, log)
+            distil_projector(projector, oracle, features, graphs, coverage, 600)
     for module in (lm, projector):
         set_fake_quant(module, quant)
 
@@ -262,4 +267,4 @@ def train_features(work, shards, phase, start, steps, rate, quant, log):
         return projector(x * noise)
 
     run_phase(work, phase, {"lm": lm, "projector": projector}, tokens, len(features), graphs, Samples(tokenizer_of(work)), steps, rate,
-              {"outline": 0.45, "full": 0.47, "short": 0.08}, log)
+              {"outline": 0.45, "full": 0.47, "short": 0.08})
