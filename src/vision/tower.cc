@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernels/attention.h"
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/scratch.h"
 #include "vision/tower_reader.h"
 
 namespace fastvlm {
@@ -21,20 +24,15 @@ constexpr float kLayerNormEps = 1e-5F;
 // rows of the second: small enough for a cache, large enough that their overlap costs little.
 constexpr int64_t kStemStripRows = 8;
 
-// Uninitialised floats, aligned to a cache line.
+// Floats, not cleared, aligned to a cache line.
 class Buffer {
  public:
   explicit Buffer(int64_t count)
-      : data_(static_cast<float*>(
-            ::operator new(static_cast<size_t>(count) * sizeof(float), kAlignment))) {}
-  float* data() { return data_.get(); }
+      : bytes_(aligned_bytes(count * static_cast<int64_t>(sizeof(float)))) {}
+  float* data() { return reinterpret_cast<float*>(bytes_.get()); }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(float* data) const { ::operator delete(data, kAlignment); }
-  };
-  std::unique_ptr<float, Free> data_;
+  AlignedBytes bytes_;
 };
 
 // The rows of the stem's second map that one strip makes.
