@@ -66,9 +66,9 @@ def choose_weather(place, rng):
     return rng.choice(["clear", "clear", "cloudy", "rainy"])
 
 
-def others_for(place, main, rng):
+def others_for(place, main, kinds, rng):
     """Kinds of the secondary objects: anything whose habitat contains the place, all different."""
-    pool = [k for k in KINDS if place in HABITAT[k.group] and k is not main]
+    pool = [k for k in kinds if place in HABITAT[k.group] and k is not main]
     return rng.sample(pool, rng.choices(range(MAX_OBJECTS), [0.14, 0.3, 0.3, 0.18, 0.08])[0])
 
 
@@ -115,18 +115,19 @@ def object_box(kind, count, size, sprite, aspect, third, horizon, rng):
 
 
 def random_scene(seed, sprites_of, split="train"):
-    """Scene graph from a seed.  sprites_of[split][kind index] is a list of (sprite id, Sprite)."""
+    """Scene graph from a seed.  sprites_of[split][kind index] is a list of (sprite id, Sprite), possibly empty."""
     rng = random.Random(seed)
+    kinds = [k for k in KINDS if sprites_of[split][k.index]]
     shape = rng.choices(["square", "wide", "tall"], [0.45, 0.4, 0.15])[0]
     longest = rng.choice([256, 256, 320, 384])
     shortest = round(longest * rng.uniform(0.62, 0.85))
     width, height = {"square": (longest, longest), "wide": (longest, shortest), "tall": (shortest, longest)}[shape]
-    main = rng.choice(KINDS)
+    main = rng.choice(kinds)
     place = rng.choice(HABITAT[main.group])
     horizon = rng.uniform(0.42, 0.6)
     scene = {"width": width, "height": height, "place": place, "time": rng.choice(TIMES),
              "weather": choose_weather(place, rng), "horizon": horizon, "seed": rng.randrange(1 << 30), "objects": []}
-    for kind in [main] + others_for(place, main, rng):
+    for kind in [main] + others_for(place, main, kinds, rng):
         first = not scene["objects"]
         for _ in range(12):
             sid, sprite = rng.choice(sprites_of[split][kind.index])
