@@ -113,7 +113,7 @@ Result<Tokenizer> Tokenizer::make(TokenizerParts parts) {
                    kTakeOriginal);
     }
   }
-  FASTVLM_ASSIGN(Splitter splitter, Splitter::compile(parts.split_pattern, parts.pattern_field));
+  FASTVLM_ASSIGN(Splitter splitter, Splitter::make());
   Tokenizer tokenizer(std::move(bpe), std::move(splitter));
   tokenizer.vocabulary_ = std::move(vocabulary);
   tokenizer.nfc_ = parts.nfc;

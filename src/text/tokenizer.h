@@ -35,8 +35,7 @@ class Tokenizer {
   // From the text of a tokenizer.json; `name` is the file in messages.
   static Result<Tokenizer> from_json(std::string_view tokenizer_json, const std::string& name);
 
-  // Bytes that are not UTF-8 are read as U+FFFD. Fails on more than 64 MiB, or when the split
-  // pattern needs more steps than a text of that length deserves.
+  // Bytes that are not UTF-8 are read as U+FFFD. Fails on more than 64 MiB.
   Result<std::vector<TokenId>> encode(std::string_view text, Trust trust) const;
 
   // The bytes of the tokens joined, U+FFFD in place of what is not UTF-8. Ids without a token (the

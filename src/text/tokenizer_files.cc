@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "text/splitter.h"
 #include "text/tokenizer_json.h"
 
 namespace fastvlm {
@@ -131,9 +132,9 @@ bool is_plain_byte_level(const json& step) {
          member(step, "add_prefix_space") == false && member(step, "use_regex") == false;
 }
 
-// The expression of [Split, ByteLevel]; Qwen2's own when the file names none.
-Result<std::string> split_pattern(const json& pre_tokenizer, const std::string& name) {
-  if (pre_tokenizer.is_null()) return std::string(kQwen2SplitPattern);
+// [Split by Qwen2's expression, ByteLevel]; a file that names no steps means the same.
+Status check_split(const json& pre_tokenizer, const std::string& name) {
+  if (pre_tokenizer.is_null()) return {};
   const std::string field = name + ": pre_tokenizer";
   const json& steps = member(pre_tokenizer, "pretokenizers");
   if (!is_string(member(pre_tokenizer, "type"), "Sequence") || !steps.is_array() ||
@@ -141,18 +142,21 @@ Result<std::string> split_pattern(const json& pre_tokenizer, const std::string& 
     return unsupported(field, "a Sequence of Split and ByteLevel", pre_tokenizer);
   }
   const json& split = steps[0];
-  const json& pattern = member(member(split, "pattern"), "Regex");
-  if (!is_string(member(split, "type"), "Split") || !pattern.is_string() ||
+  if (!is_string(member(split, "type"), "Split") ||
       !is_string(member(split, "behavior"), "Isolated") ||
       !is_absent_or(member(split, "invert"), false)) {
-    return unsupported(field + ".pretokenizers[0]", "Split by a Regex, Isolated, not inverted",
-                       split);
+    return unsupported(field + ".pretokenizers[0]", "Split, Isolated, not inverted", split);
+  }
+  const json& pattern = member(member(split, "pattern"), "Regex");
+  if (!is_string(pattern, kQwen2SplitPattern)) {
+    return unsupported(field + ".pretokenizers[0].pattern.Regex", "the expression of Qwen2",
+                       pattern);
   }
   if (!is_plain_byte_level(steps[1])) {
     return unsupported(field + ".pretokenizers[1]",
                        "ByteLevel with add_prefix_space and use_regex false", steps[1]);
   }
-  return pattern.get<std::string>();
+  return {};
 }
 
 Status check_byte_level(const json& step, const std::string& field) {
@@ -248,13 +252,12 @@ Result<TokenizerParts> read_tokenizer_json(std::string_view text, const std::str
   parts.vocabulary_field = name + ": model.vocab";
   parts.merges_field = name + ": model.merges";
   parts.added_field = name + ": added_tokens";
-  parts.pattern_field = name + ": pre_tokenizer";
   FASTVLM_ASSIGN(const json document,
                  parse_tokenizer_json(text, name, TokenizerDocument::kTokenizer, parts));
   FASTVLM_RETURN_IF_ERROR(check_model(member(document, "model"), name));
   FASTVLM_RETURN_IF_ERROR(read_added_tokens(member(document, "added_tokens"), parts));
   FASTVLM_ASSIGN(parts.nfc, reads_nfc(member(document, "normalizer"), name));
-  FASTVLM_ASSIGN(parts.split_pattern, split_pattern(member(document, "pre_tokenizer"), name));
+  FASTVLM_RETURN_IF_ERROR(check_split(member(document, "pre_tokenizer"), name));
   for (const char* key : {"post_processor", "decoder"}) {
     FASTVLM_RETURN_IF_ERROR(check_byte_level(member(document, key), cat(name, ": ", key)));
   }
@@ -274,7 +277,6 @@ Result<TokenizerParts> read_tokenizer_folder(const std::filesystem::path& folder
   }
   TokenizerParts parts;
   parts.added_field = (folder / "tokenizer_config.json").string();
-  parts.pattern_field = folder.string();
   FASTVLM_RETURN_IF_ERROR(read_vocabulary(folder / "vocab.json", parts));
   FASTVLM_RETURN_IF_ERROR(read_merges(folder / "merges.txt", parts));
   FASTVLM_RETURN_IF_ERROR(read_added_tokens_decoder(folder / "tokenizer_config.json", parts));

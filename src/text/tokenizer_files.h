@@ -10,7 +10,6 @@
 
 #include "base/result.h"
 #include "text/bpe.h"
-#include "text/splitter.h"
 
 namespace fastvlm {
 
@@ -24,13 +23,11 @@ struct TokenizerParts {
   std::string vocabulary_field;  // names of the sources, for messages
   std::string merges_field;
   std::string added_field;
-  std::string pattern_field;
 
   StringList tokens;  // in printable characters
   std::vector<TokenId> ids;
   StringList merges;  // "left right" in order of rank
   std::vector<AddedToken> added;
-  std::string split_pattern{kQwen2SplitPattern};
   bool nfc = true;
 };
 

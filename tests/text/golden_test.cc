@@ -24,24 +24,29 @@ std::vector<json> rows(const std::string& file) {
   return all;
 }
 
-// Parameter: from tokenizer.json (true), or from vocab.json and merges.txt (false).
+// The tokenizer out of tokenizer.json (true), or out of vocab.json and merges.txt (false).
+Result<Tokenizer> load(const std::filesystem::path& folder, bool whole) {
+  if (whole) return Tokenizer::load(folder);
+  const test::TemporaryFolder parts;
+  for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json"}) {
+    std::filesystem::create_symlink(folder / name, parts / name);
+  }
+  return Tokenizer::load(parts.path());
+}
+
+// Parameter: the form, as in load(). Each form is loaded once.
 class Golden : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     const auto folder = test::shared("weights/qwen2_tokenizer");
     if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
-    if (!GetParam()) {
-      for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json"}) {
-        std::filesystem::create_symlink(folder / name, temporary_ / name);
-      }
-    }
-    auto loaded = Tokenizer::load(GetParam() ? folder : temporary_.path());
+    static const Result<Tokenizer> kForms[] = {load(folder, false), load(folder, true)};
+    const auto& loaded = kForms[GetParam() ? 1 : 0];
     ASSERT_TRUE(loaded.ok()) << loaded.status().message;
-    tokenizer_.emplace(std::move(*loaded));
+    tokenizer_ = &*loaded;
   }
 
-  test::TemporaryFolder temporary_;
-  std::optional<Tokenizer> tokenizer_;
+  const Tokenizer* tokenizer_ = nullptr;
 };
 
 INSTANTIATE_TEST_SUITE_P(Forms, Golden, testing::Bool(), [](const auto& form) {
