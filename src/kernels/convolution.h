@@ -12,14 +12,16 @@
 
 namespace fastvlm {
 
+inline constexpr int kMaximalKernel = 15;
+
 // One or more outputs an input channel: output o reads input o / multiplier. FastViT uses 3x3 and 7x7, stride 1 and 2,
-// multiplier 1 and 2.
+// multiplier 1 and 2; the kernel is at most kMaximalKernel wide.
 struct DepthwiseConvolution {
   int kernel = 0;
   int stride = 1;
   int multiplier = 1;
   int64_t channels_in = 0;
-  std::vector<float> weights;  // [kernel * kernel, channels_in * multiplier], packed by make_depthwise
+  std::vector<float> weights;  // [kernel * kernel, multiplier, channels_in], packed by make_depthwise
   std::vector<float> bias;     // [channels_in * multiplier]
 
   int64_t channels_out() const { return channels_in * multiplier; }

@@ -79,7 +79,8 @@ void rope(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t head
 
 int64_t argmax(const float* x, int64_t count) {
   const float largest = kernels().maximum(x, count);
-  return std::find(x, x + count, largest) - x;
+  const int64_t index = std::find(x, x + count, largest) - x;
+  return index < count ? index : 0;
 }
 
 }  // namespace fastvlm

@@ -69,6 +69,15 @@ struct PanelProduct {
   Epilogue epilogue;  // its pointers already at this block's first row and column
 };
 
+// `epilogue` for the part of y that starts at this row and column.
+inline Epilogue moved(const Epilogue& epilogue, int64_t row, int64_t column) {
+  Epilogue part = epilogue;
+  if (part.bias != nullptr) part.bias += column;
+  if (part.scale != nullptr) part.scale += column;
+  if (part.residual != nullptr) part.residual += row * part.residual_stride + column;
+  return part;
+}
+
 // A row of activations as vector_product wants it, made by prepare_vector in
 // prepared_floats(w) floats.
 inline int64_t prepared_floats(const Matrix::Packed& w) {

@@ -12,7 +12,7 @@ namespace {
 // The blocks, argued from a first-level cache of 32 KB and a second level of 512 KB: a block of a
 // panel (16 x kDepth f32: 24 KB) stays in the first while the rows of x go by; a block of x
 // (kRows x kDepth: 180 KB) and its sums (kRows x kPanels x 16: 120 KB) stay in the second.
-constexpr int64_t kDepth = 384;  // a multiple of every group size
+constexpr int64_t kDepth = 384;
 constexpr int64_t kRows = 120;
 constexpr int64_t kPanels = 16;
 
@@ -26,15 +26,6 @@ struct Product {
   const Epilogue& epilogue;
 };
 
-// `epilogue` for the block of y that starts at this row and column.
-Epilogue moved(const Epilogue& epilogue, int64_t row, int64_t column) {
-  Epilogue part = epilogue;
-  if (part.bias != nullptr) part.bias += column;
-  if (part.scale != nullptr) part.scale += column;
-  if (part.residual != nullptr) part.residual += row * part.residual_stride + column;
-  return part;
-}
-
 // Working space of one thread: about 340 KB.
 struct Workspace {
   Scratch x, panel, sums;
@@ -45,17 +36,23 @@ Workspace& workspace() {
   return space;
 }
 
+// Columns of W a block: whole groups.
+int64_t depth_of(const Matrix::Packed& w) {
+  return w.quantised() ? std::max(kDepth / w.group, int64_t{1}) * w.group : kDepth;
+}
+
 // Rows [row, row + rows) of y in the columns of panels [first_panel, last_panel).
 void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_panel,
                     int64_t last_panel) {
   const KernelTable& table = kernels();
   const Matrix::Packed& w = p.w;
-  const bool split = w.cols > kDepth;
+  const int64_t step = depth_of(w);
+  const bool split = w.cols > step;
   float* const sums = split ? workspace().sums.floats(rows * kPanels * kPanel) : nullptr;
-  float* const copy = split ? workspace().x.floats(rows * kDepth) : nullptr;
-  float* const expanded = workspace().panel.floats(kDepth * kPanel);
-  for (int64_t k = 0; k < w.cols; k += kDepth) {
-    const int64_t depth = std::min(kDepth, w.cols - k);
+  float* const copy = split ? workspace().x.floats(rows * step) : nullptr;
+  float* const expanded = workspace().panel.floats(step * kPanel);
+  for (int64_t k = 0; k < w.cols; k += step) {
+    const int64_t depth = std::min(step, w.cols - k);
     const float* x = p.x + row * p.x_stride + k;
     if (split) {  // rows far apart would compete for the same few cache sets
       for (int64_t r = 0; r < rows; ++r) {

@@ -93,7 +93,9 @@ class Rows {
   static constexpr float kMarker = -12345.0F;
 
   Rows(int64_t rows, int64_t width, int64_t stride)
-      : rows_(rows), width_(width), stride_(stride),
+      : rows_(rows),
+        width_(width),
+        stride_(stride),
         data_(static_cast<size_t>(rows * stride + 4), kMarker) {}
   Rows(int64_t rows, int64_t width, int64_t stride, Random& random) : Rows(rows, width, stride) {
     for (int64_t r = 0; r < rows; ++r) {

@@ -174,7 +174,8 @@ TEST(Mlp, IsTwoProducts) {
         row_to_f32(w1.source, j, row.data());
         auto sum = static_cast<double>(bias1[static_cast<size_t>(j)]);
         for (int64_t c = 0; c < width; ++c) {
-          sum += static_cast<double>(x.row(r)[c]) * static_cast<double>(row[static_cast<size_t>(c)]);
+          sum +=
+              static_cast<double>(x.row(r)[c]) * static_cast<double>(row[static_cast<size_t>(c)]);
         }
         middle.push_back(activated(Activation::kGelu, sum));
       }

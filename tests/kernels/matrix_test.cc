@@ -22,8 +22,8 @@ TEST(Half, AllBitPatternsWidenExactly) {
       EXPECT_EQ(std::isinf(found), fraction == 0.0);
       EXPECT_EQ(std::isnan(found), fraction != 0.0);
     } else {
-      const double value = exponent == 0 ? std::ldexp(fraction, -24)
-                                         : std::ldexp(1024.0 + fraction, exponent - 25);
+      const double value =
+          exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0 + fraction, exponent - 25);
       EXPECT_EQ(static_cast<double>(found), sign * value) << bits;
     }
     EXPECT_EQ(std::signbit(found), sign < 0) << bits;

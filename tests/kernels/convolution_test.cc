@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/convolution.h"
+
+#include "kernels/compare.h"
+
+namespace fastvlm {
+namespace {
+
+using test::Expected;
+using test::Random;
+
+struct Shape {
+  int64_t height, width, channels;
+  int kernel, stride, multiplier;
+};
+
+double activated(Activation activation, double x) {
+  if (activation == Activation::kRelu) return std::max(x, 0.0);
+  if (activation == Activation::kNone) return x;
+  return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+}
+
+// A grouped convolution as PyTorch defines it: weights [outputs, inputs a group, kernel, kernel].
+Expected convolve(const Shape& s, int64_t outputs, int64_t inputs, const std::vector<float>& x,
+                  const std::vector<float>& weights, const std::vector<float>& bias,
+                  Activation activation) {
+  Expected expected;
+  const int64_t groups = s.channels / inputs;
+  for (int64_t oy = 0; oy < (s.height + s.stride - 1) / s.stride; ++oy) {
+    for (int64_t ox = 0; ox < (s.width + s.stride - 1) / s.stride; ++ox) {
+      for (int64_t o = 0; o < outputs; ++o) {
+        auto sum = static_cast<double>(bias[static_cast<size_t>(o)]);
+        double magnitude = 1.0;
+        for (int64_t i = 0; i < inputs; ++i) {
+          const int64_t c = o / (outputs / groups) * inputs + i;
+          for (int64_t ky = 0; ky < s.kernel; ++ky) {
+            for (int64_t kx = 0; kx < s.kernel; ++kx) {
+              const int64_t y = oy * s.stride + ky - s.kernel / 2;
+              const int64_t column = ox * s.stride + kx - s.kernel / 2;
+              if (y < 0 || y >= s.height || column < 0 || column >= s.width) continue;
+              const double term =
+                  static_cast<double>(
+                      x[static_cast<size_t>((y * s.width + column) * s.channels + c)]) *
+                  static_cast<double>(weights[static_cast<size_t>(
+                      ((o * inputs + i) * s.kernel + ky) * s.kernel + kx)]);
+              sum += term;
+              magnitude += std::abs(term);
+            }
+          }
+        }
+        expected.add(activated(activation, sum), 6e-7 * magnitude);
+      }
+    }
+  }
+  return expected;
+}
+
+void check_depthwise(const Shape& s, Activation activation) {
+  SCOPED_TRACE(cat(s.height, " x ", s.width, " x ", s.channels, " kernel ", s.kernel, " stride ",
+                   s.stride, " multiplier ", s.multiplier));
+  Random random(static_cast<uint32_t>(s.width * 31 + s.channels));
+  const int64_t outputs = s.channels * s.multiplier;
+  const std::vector<float> x = random.normals(s.height * s.width * s.channels);
+  const std::vector<float> weights = random.normals(outputs * s.kernel * s.kernel);
+  const std::vector<float> bias = random.normals(outputs);
+  const DepthwiseConvolution conv = make_depthwise(weights, bias, s.kernel, s.stride, s.multiplier);
+  EXPECT_EQ(conv.channels_out(), outputs);
+  const Expected expected = convolve(s, outputs, 1, x, weights, bias, activation);
+  test::compare(expected, [&](ThreadPool& pool) {
+    std::vector<float> y(expected.exact.size() + 1, test::Rows::kMarker);
+    depthwise(pool, x.data(), s.height, s.width, conv, y.data(), activation);
+    EXPECT_EQ(y.back(), test::Rows::kMarker);
+    y.pop_back();
+    return y;
+  });
+}
+
+TEST(Depthwise, OddShapes) {
+  const int64_t sizes[][3] = {{1, 1, 1},   {2, 3, 5},    {7, 5, 16}, {8, 8, 33},
+                              {9, 17, 24}, {16, 16, 40}, {5, 33, 8}, {20, 12, 64}};
+  for (const auto& size : sizes) {
+    for (const int kernel : {1, 3, 5, 7}) {
+      for (const int stride : {1, 2}) {
+        for (const int multiplier : {1, 2}) {
+          check_depthwise({size[0], size[1], size[2], kernel, stride, multiplier},
+                          Activation::kNone);
+        }
+      }
+    }
+  }
+  check_depthwise({6, 9, 7, 3, 3, 3}, Activation::kNone);
+}
+
+TEST(Depthwise, Activations) {
+  for (const int multiplier : {1, 2}) {
+    check_depthwise({9, 10, 20, 7, 1, multiplier}, Activation::kGelu);
+    check_depthwise({9, 10, 20, 3, 2, multiplier}, Activation::kRelu);
+  }
+}
+
+TEST(Dense, OddShapes) {
+  for (const auto& s : {Shape{1, 1, 3, 3, 2, 0}, Shape{9, 14, 3, 3, 2, 0}, Shape{6, 5, 2, 3, 1, 0},
+                        Shape{8, 8, 1, 5, 2, 0}, Shape{33, 20, 3, 3, 2, 0}}) {
+    for (const int64_t outputs : {1, 16, 21}) {
+      Random random(7);
+      const std::vector<float> x = random.normals(s.height * s.width * s.channels);
+      const std::vector<float> weights = random.normals(outputs * s.channels * s.kernel * s.kernel);
+      const std::vector<float> bias = random.normals(outputs);
+      const Expected expected =
+          convolve(s, outputs, s.channels, x, weights, bias, Activation::kGelu);
+      test::compare(expected, [&](ThreadPool& pool) {
+        const DenseConvolution conv =
+            make_dense(pool, weights, bias, s.channels, s.kernel, s.stride);
+        std::vector<float> y(expected.exact.size());
+        dense(pool, x.data(), s.height, s.width, conv, y.data(), Activation::kGelu);
+        return y;
+      });
+    }
+  }
+}
+
+TEST(Channels, MeanAndScaledGelu) {
+  Random random(8);
+  for (const int64_t rows : {1, 5, 64}) {
+    for (const int64_t channels : {1, 16, 37}) {
+      const std::vector<float> x = random.normals(rows * channels);
+      const std::vector<float> scale = random.normals(channels);
+      Expected mean;
+      Expected scaled;
+      for (int64_t c = 0; c < channels; ++c) {
+        double sum = 0.0;
+        for (int64_t r = 0; r < rows; ++r) {
+          sum += static_cast<double>(x[static_cast<size_t>(r * channels + c)]);
+        }
+        mean.add(sum / static_cast<double>(rows), 1e-6);
+      }
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double factor = static_cast<double>(scale[i % static_cast<size_t>(channels)]);
+        scaled.add(activated(Activation::kGelu, static_cast<double>(x[i]) * factor), 3e-6);
+      }
+      test::compare(mean, [&](ThreadPool& pool) {
+        std::vector<float> found(static_cast<size_t>(channels));
+        channel_mean(pool, x.data(), rows, channels, found.data());
+        return found;
+      });
+      test::compare(scaled, [&](ThreadPool& pool) {
+        std::vector<float> found = x;
+        scale_channels_gelu(pool, found.data(), rows, channels, scale.data());
+        return found;
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fastvlm
