@@ -173,9 +173,10 @@ Result<std::vector<float>> Checkpoint::floats(std::string_view name,
 void Checkpoint::release(std::string_view name) const {
   const StoredTensor* tensor = state_->find(name);
   if (tensor == nullptr) return;
-  for (const TensorView* part : {&tensor->view, &tensor->scales, &tensor->biases}) {
-    tensor->file->release(*part);
-  }
+  tensor->file->release(tensor->view);
+  if (tensor->bits == 0) return;
+  tensor->scale_file->release(tensor->scales);
+  tensor->bias_file->release(tensor->biases);
 }
 
 Result<std::string> Checkpoint::content_hash() const {

@@ -210,69 +210,7 @@ void check_model_type(Checkpoint::State& state) {
                                "match"));
 }
 
-// One quantised triple: weight words, scales, biases.
-Status resolve_triple(Checkpoint::State& state, const std::string& base) {
-  const auto weight_at = state.tensors.find(base + ".weight");
-  const auto scales_at = state.tensors.find(base + ".scales");
-  const auto biases_at = state.tensors.find(base + ".biases");
-  if (weight_at == state.tensors.end() || biases_at == state.tensors.end()) {
-    return error(Code::kInvalid,
-                 cat(scales_at->second.described(), ": a quantised tensor also needs ",
-                     weight_at == state.tensors.end() ? ".weight" : ".biases", " beside it"),
-                 "check that all weight files are there");
-  }
-  StoredTensor& weight = weight_at->second;
-  const StoredTensor& scales = scales_at->second;
-  const StoredTensor& biases = biases_at->second;
-  const auto bad = [&](const std::string& what) {
-    return error(Code::kInvalid, cat(weight.described(), ": ", what), kMatching);
-  };
-  const auto& settings = state.config.quantization;
-  if (!settings) {
-    return bad(cat("is quantised (it has .scales), but ", config_path(state),
-                   " has no key `quantization`; expected {\"group_size\": 64, \"bits\": 4}"));
-  }
-  if (weight.view.dtype != DType::kU32 || weight.view.shape.size() != 2) {
-    return bad(cat("expected U32 [rows, words] beside .scales, found ",
-                   dtype_name(weight.view.dtype), " ", bracketed(weight.view.shape)));
-  }
-  if (scales.view.dtype != biases.view.dtype || scales.view.shape != biases.view.shape ||
-      scales.view.shape.size() != 2 || scales.view.shape[0] != weight.view.shape[0] ||
-      scales.view.shape[1] < 1) {
-    return bad(cat(bracketed(weight.view.shape), " does not go with scales ",
-                   bracketed(scales.view.shape), " and biases ", bracketed(biases.view.shape)));
-  }
-  const int64_t words = weight.view.shape[1];
-  const int64_t groups = scales.view.shape[1];
-  const int64_t group = settings->group_size;
-  // The header has been checked: words * 4 bytes fit the file, so nothing overflows here.
-  const int64_t bits = words * 32 / groups / group;
-  if (words * 32 != bits * groups * group || (bits != 4 && bits != 8) ||
-      (bits != settings->bits && !settings->mixed)) {
-    return bad(cat(words, " words for ", groups, " groups a row do not fit bits ", settings->bits,
-                   ", group_size ", group, " of ", config_path(state)));
-  }
-  weight.bits = static_cast<int>(bits);
-  weight.group = group;
-  weight.shape = {weight.view.shape[0], groups * group};
-  weight.scales = scales.view;
-  weight.biases = biases.view;
-  state.tensors.erase(scales_at);
-  state.tensors.erase(biases_at);
-  return {};
-}
-
 }  // namespace
-
-Status resolve_quantized(Checkpoint::State& state) {
-  constexpr std::string_view kScales = ".scales";
-  std::vector<std::string> bases;
-  for (const auto& [name, tensor] : state.tensors) {
-    if (name.ends_with(kScales)) bases.push_back(name.substr(0, name.size() - kScales.size()));
-  }
-  for (const std::string& base : bases) FASTVLM_RETURN_IF_ERROR(resolve_triple(state, base));
-  return {};
-}
 
 Status check_consistency(Checkpoint::State& state) {
   check_model_type(state);

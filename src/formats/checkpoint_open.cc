@@ -85,7 +85,8 @@ bool has_tower(const Checkpoint::State& state) {
 
 // The file of a tower that was named by file or folder.
 Result<fs::path> tower_path(const fs::path& given) {
-  if (!fs::is_directory(given)) {
+  std::error_code ignored;
+  if (!fs::is_directory(given, ignored)) {
     for (const char* extension : {".pt", ".pth", ".bin", ".ckpt"}) {
       if (given.extension() != extension) continue;
       return error(Code::kUnsupported,
@@ -95,7 +96,7 @@ Result<fs::path> tower_path(const fs::path& given) {
     }
     return given;
   }
-  if (fs::exists(given / kTowerFileName)) return given / kTowerFileName;
+  if (file_exists(given / kTowerFileName)) return given / kTowerFileName;
   FASTVLM_ASSIGN(const std::vector<fs::path> files, find_weight_files(given));
   if (files.size() == 1) return files.front();
   return error(Code::kInvalid,
@@ -180,7 +181,7 @@ Result<Checkpoint> Checkpoint::open(const fs::path& folder, const CheckpointOpti
     FASTVLM_RETURN_IF_ERROR(
         add_file(*state, files.back(), !options.vision_tower.has_value(), survey));
   }
-  if (!fs::exists(folder / "model.safetensors")) {
+  if (!file_exists(folder / "model.safetensors")) {
     FASTVLM_RETURN_IF_ERROR(check_index(folder, files));
   }
   state->layout = survey.layout();
@@ -189,7 +190,7 @@ Result<Checkpoint> Checkpoint::open(const fs::path& folder, const CheckpointOpti
   if (options.vision_tower) {
     FASTVLM_ASSIGN(const fs::path path, tower_path(*options.vision_tower));
     FASTVLM_RETURN_IF_ERROR(add_tower_file(*state, path));
-  } else if (!has_tower(*state) && fs::exists(folder / kTowerFileName)) {
+  } else if (!has_tower(*state) && file_exists(folder / kTowerFileName)) {
     FASTVLM_RETURN_IF_ERROR(add_tower_file(*state, folder / kTowerFileName));
   }
   state->hashed_files.push_back(folder / "config.json");

@@ -23,8 +23,11 @@ struct StoredTensor {
   bool channels_last = false;  // a convolution stored as [out, kH, kW, in]
   int bits = 0;                // 4 or 8 when quantised, else 0
   int64_t group = 0;
-  TensorView scales{};  // of quantised tensors
+  // Of quantised tensors; a shard boundary may run through the three parts.
+  TensorView scales{};
   TensorView biases{};
+  std::shared_ptr<const SafetensorsFile> scale_file{};
+  std::shared_ptr<const SafetensorsFile> bias_file{};
 
   // "model.safetensors: tensor `model.norm.weight`"
   std::string described() const;

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "formats/json_fields.h"
+#include "formats/weight_files.h"
 
 namespace fastvlm {
 namespace {
@@ -216,7 +217,7 @@ Status read_eos(const std::filesystem::path& folder, const JsonFields& fields,
                 ModelConfig& config) {
   std::vector<int64_t>& ids = config.eos_token_ids;
   const std::filesystem::path path = folder / "generation_config.json";
-  if (std::filesystem::exists(path)) {
+  if (file_exists(path)) {
     FASTVLM_ASSIGN(const json object, read_json_object(path));
     FASTVLM_RETURN_IF_ERROR(add_eos(JsonFields(path.string(), {&object}), ids));
   }
@@ -261,7 +262,7 @@ Status read_triple(const JsonFields& fields, const char* key, double lowest,
 
 Status read_preprocessor(const std::filesystem::path& folder, ModelConfig& config) {
   const std::filesystem::path path = folder / "preprocessor_config.json";
-  if (!std::filesystem::exists(path)) return {};
+  if (!file_exists(path)) return {};
   FASTVLM_ASSIGN(const json object, read_json_object(path));
   const JsonFields fields(path.string(), {&object});
   FASTVLM_ASSIGN(const auto rescale, fields.find_bool("do_rescale"));
@@ -299,7 +300,7 @@ Status read_tower_image_size(const JsonFields& top, const std::string& file, Mod
 Result<ModelConfig> read_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
   const std::string file = path.string();
-  if (!std::filesystem::exists(path)) {
+  if (!file_exists(path)) {
     return error(Code::kNotFound, cat(file, ": no such file"),
                  "name a checkpoint folder: config.json beside *.safetensors");
   }

@@ -27,8 +27,8 @@ bool plain_name(const std::string& name) {
 std::vector<std::string> list_names(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    names.push_back(entry.path().filename().string());
+  for (fs::directory_iterator at(folder, ignored), end; at != end; at.increment(ignored)) {
+    names.push_back(at->path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -40,7 +40,7 @@ Result<std::vector<fs::path>> require_all(const fs::path& folder,
   std::vector<fs::path> paths;
   std::string first_missing;
   for (const std::string& name : names) {
-    if (fs::exists(folder / name)) {
+    if (file_exists(folder / name)) {
       paths.push_back(folder / name);
     } else if (first_missing.empty()) {
       first_missing = name;
@@ -112,10 +112,15 @@ Result<std::vector<fs::path>> from_unusual_names(const fs::path& folder) {
 
 }  // namespace
 
+bool file_exists(const fs::path& path) {
+  std::error_code fault;
+  return fs::exists(path, fault) || fault;
+}
+
 Result<std::vector<IndexedTensor>> read_weight_index(const fs::path& folder) {
   std::vector<IndexedTensor> tensors;
   const fs::path path = folder / kIndex;
-  if (!fs::exists(path)) return tensors;
+  if (!file_exists(path)) return tensors;
   FASTVLM_ASSIGN(const nlohmann::json index, read_json_object(path));
   const JsonFields fields(path.string(), {&index});
   const nlohmann::json* map = fields.find_object("weight_map");
@@ -126,8 +131,7 @@ Result<std::vector<IndexedTensor>> read_weight_index(const fs::path& folder) {
     if (!file.is_string() || !plain_name(file.get<std::string>())) {
       return error(Code::kInvalid,
                    cat(path.string(), ": weight_map: tensor `", name,
-                       "`: expected the name of a file in the same folder, found ",
-                       file.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)),
+                       "`: expected the name of a file in the same folder, found ", file.dump()),
                    "restore the index from the checkpoint's source");
     }
     tensors.push_back({name, file.get<std::string>()});
@@ -136,15 +140,16 @@ Result<std::vector<IndexedTensor>> read_weight_index(const fs::path& folder) {
 }
 
 Result<std::vector<fs::path>> find_weight_files(const fs::path& folder) {
-  if (!fs::exists(folder)) {
+  if (!file_exists(folder)) {
     return error(Code::kNotFound, cat(folder.string(), ": no such folder"), "check the path");
   }
-  if (!fs::is_directory(folder)) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
     return error(Code::kInvalid,
                  cat(folder.string(), ": expected a checkpoint folder, found a file"),
                  "name the folder that holds config.json and the weights");
   }
-  if (fs::exists(folder / kSingle)) return std::vector<fs::path>{folder / kSingle};
+  if (file_exists(folder / kSingle)) return std::vector<fs::path>{folder / kSingle};
   FASTVLM_ASSIGN(const std::vector<IndexedTensor> index, read_weight_index(folder));
   if (index.empty()) return from_unusual_names(folder);
   std::set<std::string> names;

@@ -9,6 +9,10 @@
 
 namespace fastvlm {
 
+// Whether something stands under the name; what cannot be looked at counts as there, so that
+// opening it tells why.
+bool file_exists(const std::filesystem::path& path);
+
 // A tower that lies beside a checkpoint without one.
 inline constexpr char kTowerFileName[] = "vision_tower.safetensors";
 
