@@ -25,15 +25,14 @@ enum class FinishReason {
 };
 
 struct DecodingOptions {
-  SamplingOptions sampling;
+  SamplingOptions sampling = {};
   int64_t max_tokens = 256;
-  std::vector<int32_t> stop_ids;  // any of them ends the answer; it is not part of it
+  std::vector<int32_t> stop_ids = {};  // any of them ends the answer; it is not part of it
   // What the repetition penalty knows besides the answer. Hugging Face's generate() knows nothing
   // more when it is given embeddings, as predict.py does.
-  std::vector<int32_t> penalized_ids;
+  std::vector<int32_t> penalized_ids = {};
   bool stop_on_loop = false;  // see ends_in_loop
-  std::function<bool(int32_t id)> on_token =
-      {};  // each id as it comes; false ends the answer after it
+  std::function<bool(int32_t id)> on_token = {};  // each id; false ends the answer after it
 
   bool stops(int32_t id) const;  // whether it is one of stop_ids
 };
