@@ -37,4 +37,6 @@ Status check_size(const Input& input, int64_t width, int64_t height);
 // "photo.jpg: the JPEG data is damaged or cut short: <detail>"
 Status damaged(const Input& input, ImageFormat format, std::string_view detail);
 
+Status out_of_memory(const std::string& name);
+
 }  // namespace fastvlm::codec

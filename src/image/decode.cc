@@ -2,7 +2,6 @@
 #include "image/decode.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <iomanip>
 #include <new>
@@ -159,6 +158,11 @@ Status damaged(const Input& input, ImageFormat format, std::string_view detail) 
       "fetch the file again, or open it in an image editor and save it anew");
 }
 
+Status out_of_memory(const std::string& name) {
+  return error(Code::kLimit, cat(name, ": not enough memory to decode the picture"),
+               "scale the picture down, or free some memory first");
+}
+
 }  // namespace codec
 
 const char* format_name(ImageFormat format) {
@@ -208,8 +212,7 @@ Result<Image> decode_image(std::span<const std::byte> bytes, const std::string& 
     return options.apply_exif ? oriented(std::move(decoded.image), decoded.orientation)
                               : std::move(decoded.image);
   } catch (const std::bad_alloc&) {
-    return error(Code::kLimit, cat(name, ": not enough memory to decode the picture"),
-                 "scale the picture down, or free some memory first");
+    return codec::out_of_memory(name);
   }
 }
 

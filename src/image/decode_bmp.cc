@@ -2,7 +2,6 @@
 // Windows bitmaps, the kinds that programs write today: 8-bit palette, 24-bit and 32-bit,
 // uncompressed. Everything in the file is little-endian.
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 
 #include "image/codec.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <libheif/heif.h>
 
-#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "image/codec.h"
 
@@ -21,6 +21,7 @@ using Owned = std::unique_ptr<T, Free>;
 
 Status failure(const Input& input, const heif_error& reason) {
   const ImageFormat format = sniff(input.bytes);
+  if (reason.code == heif_error_Memory_allocation_error) return out_of_memory(input.name);
   if (reason.code == heif_error_Unsupported_feature ||
       reason.code == heif_error_Unsupported_filetype) {
     return error(Code::kUnsupported,

@@ -77,7 +77,7 @@ class JpegReader {
  private:
   bool read_header();
   bool read_pixels(Image& image, std::vector<uint8_t>& cmyk);
-  Status failure() const { return damaged(input_, ImageFormat::kJpeg, errors_.message.data()); }
+  Status failure() const;
   int orientation() const;
 
   const Input& input_;
@@ -95,6 +95,11 @@ bool JpegReader::read_header() {
     jpeg_save_markers(&info_, JPEG_APP0 + 1, 0xFFFF);
     jpeg_read_header(&info_, TRUE);
   });
+}
+
+Status JpegReader::failure() const {
+  if (errors_.msg_code == JERR_OUT_OF_MEMORY) return out_of_memory(input_.name);
+  return damaged(input_, ImageFormat::kJpeg, errors_.message.data());
 }
 
 int JpegReader::orientation() const {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <png.h>
 
-#include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 
