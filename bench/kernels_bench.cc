@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speed of the kernels on the shapes of the models, per second of processor time (so that other
+// work on the machine does not count), as a fraction of what one thread can do in the same run:
+//   kernels_bench [--benchmark_filter=...]      FASTVLM_THREADS=2 for a team of two
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/convolution.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "kernels/table.h"
+#include "machine_limits.h"
+
+namespace fastvlm {
+namespace {
+
+ThreadPool& pool() {
+  static ThreadPool team([] {
+    const char* threads = std::getenv("FASTVLM_THREADS");
+    return threads == nullptr ? 1 : std::atoi(threads);
+  }());
+  return team;
+}
+
+std::vector<float> numbers(int64_t count) {
+  std::minstd_rand engine(1);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) {
+    value = static_cast<float>(static_cast<double>(engine()) / 2147483648.0) - 0.5F;
+  }
+  return values;
+}
+
+Matrix weights(WeightType type, int64_t rows, int64_t cols) {
+  const std::vector<float> bytes = numbers(rows * cols);
+  const std::vector<uint16_t> scales(static_cast<size_t>(rows * cols / 32), 0x1C00);
+  MatrixSource source;
+  source.type = type;
+  source.rows = rows;
+  source.cols = cols;
+  source.data = bytes.data();
+  source.scales = source.biases = scales.data();
+  std::vector<uint16_t> halves;
+  if (type == WeightType::kF16 || type == WeightType::kBF16) {
+    halves.assign(static_cast<size_t>(rows * cols), 0x3C01);
+    source.data = halves.data();
+  }
+  return Matrix::pack(source, pool());
+}
+
+// `flops` an iteration as a rate and as a fraction of the peak.
+void count_flops(benchmark::State& state, double flops) {
+  const double peak = bench::peak_flops();
+  const double done = flops * static_cast<double>(state.iterations());
+  state.counters["GFLOP/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["of_peak"] = benchmark::Counter(done / peak, benchmark::Counter::kIsRate);
+}
+
+void count_bytes(benchmark::State& state, double bytes) {
+  const double peak = bench::peak_read();
+  const double done = bytes * static_cast<double>(state.iterations());
+  state.counters["GB/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["of_read"] = benchmark::Counter(done / peak, benchmark::Counter::kIsRate);
+}
+
+void BM_Matmul(benchmark::State& state) {
+  const auto type = static_cast<WeightType>(state.range(0));
+  const int64_t m = state.range(1);
+  const int64_t n = state.range(2);
+  const int64_t k = state.range(3);
+  const Matrix w = weights(type, n, k);
+  const std::vector<float> x = numbers(m * k);
+  std::vector<float> y(static_cast<size_t>(m * n));
+  for (auto _ : state) matmul(pool(), x.data(), m, k, w, y.data(), n);
+  count_flops(state, 2.0 * static_cast<double>(m * n * k));
+  if (m == 1) count_bytes(state, static_cast<double>(w.bytes()));
+}
+constexpr int kF32 = static_cast<int>(WeightType::kF32);
+constexpr int kF16 = static_cast<int>(WeightType::kF16);
+constexpr int kBF16 = static_cast<int>(WeightType::kBF16);
+constexpr int kQ4 = static_cast<int>(WeightType::kQ4);
+constexpr int kQ8 = static_cast<int>(WeightType::kQ8);
+BENCHMARK(BM_Matmul)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"type", "m", "n", "k"})
+    ->Unit(benchmark::kMillisecond)
+    ->Args({kF32, 16384, 384, 96})
+    ->Args({kF32, 16384, 96, 384})
+    ->Args({kF32, 4096, 768, 192})
+    ->Args({kF32, 4096, 1536, 384})
+    ->Args({kF32, 1024, 3072, 768})
+    ->Args({kF32, 256, 6144, 1536})
+    ->Args({kF32, 256, 1536, 6144})
+    ->Args({kF16, 1024, 3072, 768})
+    ->Args({kQ4, 320, 4864, 896})
+    ->Args({kQ4, 320, 896, 4864})
+    ->Args({kQ4, 320, 896, 896})
+    ->Args({kQ4, 320, 128, 896})
+    ->Args({kQ8, 320, 4864, 896})
+    ->Args({kQ4, 2, 4864, 896})
+    ->Args({kQ4, 4, 4864, 896})
+    ->Args({kQ4, 8, 4864, 896})
+    ->Args({kQ4, 1, 151936, 896})
+    ->Args({kQ4, 1, 4864, 896})
+    ->Args({kQ4, 1, 896, 4864})
+    ->Args({kQ8, 1, 151936, 896})
+    ->Args({kF16, 1, 151936, 896})
+    ->Args({kBF16, 1, 151936, 896})
+    ->Args({kF32, 1, 40000, 896});
+
+void BM_Mlp(benchmark::State& state) {
+  const int64_t m = state.range(0);
+  const int64_t width = state.range(1);
+  const Matrix fc1 = weights(WeightType::kF32, 4 * width, width);
+  const Matrix fc2 = weights(WeightType::kF32, width, 4 * width);
+  const std::vector<float> bias = numbers(4 * width);
+  const std::vector<float> x = numbers(m * width);
+  std::vector<float> y(x.size());
+  Epilogue epilogue;
+  epilogue.bias = epilogue.scale = bias.data();
+  epilogue.residual = y.data();
+  epilogue.residual_stride = width;
+  for (auto _ : state) {
+    mlp(pool(), x.data(), m, width, fc1, bias.data(), fc2, y.data(), width, epilogue);
+  }
+  count_flops(state, 16.0 * static_cast<double>(m * width * width));
+}
+BENCHMARK(BM_Mlp)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"m", "width"})
+    ->Unit(benchmark::kMillisecond)
+    ->Args({65536, 96})
+    ->Args({16384, 192})
+    ->Args({4096, 384})
+    ->Args({1024, 768})
+    ->Args({256, 1536});
+
+void BM_Depthwise(benchmark::State& state) {
+  const int64_t side = state.range(0);
+  const int64_t channels = state.range(1);
+  const auto kernel = static_cast<int>(state.range(2));
+  const auto stride = static_cast<int>(state.range(3));
+  const auto multiplier = static_cast<int>(state.range(4));
+  const int64_t outputs = channels * multiplier;
+  const DepthwiseConvolution conv = make_depthwise(numbers(outputs * kernel * kernel),
+                                                   numbers(outputs), kernel, stride, multiplier);
+  const std::vector<float> x = numbers(side * side * channels);
+  const int64_t pixels = side * side / stride / stride;
+  std::vector<float> y(static_cast<size_t>(pixels * outputs));
+  for (auto _ : state) depthwise(pool(), x.data(), side, side, conv, y.data());
+  count_flops(state, 2.0 * static_cast<double>(pixels * outputs * kernel * kernel));
+}
+BENCHMARK(BM_Depthwise)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"side", "channels", "kernel", "stride", "multiplier"})
+    ->Unit(benchmark::kMillisecond)
+    ->Args({256, 96, 7, 1, 1})
+    ->Args({256, 96, 3, 1, 1})
+    ->Args({256, 96, 7, 2, 2})
+    ->Args({64, 384, 7, 1, 1})
+    ->Args({64, 384, 3, 1, 1})
+    ->Args({16, 1536, 7, 1, 1})
+    ->Args({16, 1536, 3, 1, 2});
+
+void BM_Attention(benchmark::State& state) {
+  AttentionShape shape;
+  shape.queries = state.range(0);
+  shape.keys = state.range(1);
+  shape.heads = state.range(2);
+  shape.kv_heads = state.range(3);
+  shape.head_dim = state.range(4);
+  shape.scale = 0.1F;
+  shape.causal = shape.heads != shape.kv_heads;
+  const int64_t width = shape.heads * shape.head_dim;
+  const int64_t kv_width = shape.kv_heads * shape.head_dim;
+  const std::vector<float> q = numbers(shape.queries * width);
+  const std::vector<float> kv = numbers(shape.keys * kv_width);
+  std::vector<float> out(q.size());
+  for (auto _ : state) {
+    attention(pool(), shape, q.data(), width, kv.data(), kv_width, kv.data(), kv_width, out.data(),
+              width);
+  }
+  const double seen =
+      shape.causal ? static_cast<double>(shape.keys) - static_cast<double>(shape.queries - 1) / 2
+                   : static_cast<double>(shape.keys);
+  count_flops(state, 4.0 * static_cast<double>(shape.queries * width) * seen);
+}
+BENCHMARK(BM_Attention)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"queries", "keys", "heads", "kv", "dim"})
+    ->Unit(benchmark::kMicrosecond)
+    ->Args({1024, 1024, 24, 24, 32})
+    ->Args({256, 256, 48, 48, 32})
+    ->Args({320, 320, 14, 2, 64})
+    ->Args({1, 600, 14, 2, 64});
+
+void BM_LayerNorm(benchmark::State& state) {
+  const int64_t width = state.range(1);
+  std::vector<float> x = numbers(state.range(0) * width);
+  const std::vector<float> weight = numbers(width);
+  for (auto _ : state) {
+    layer_norm(pool(), x.data(), state.range(0), width, weight.data(), weight.data(), 1e-5F,
+               x.data());
+  }
+  count_bytes(state, 8.0 * static_cast<double>(x.size()));
+}
+BENCHMARK(BM_LayerNorm)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond)->Args({1024, 768});
+
+void BM_Affine(benchmark::State& state) {
+  const int64_t width = state.range(1);
+  std::vector<float> x = numbers(state.range(0) * width);
+  const std::vector<float> weight = numbers(width);
+  for (auto _ : state) {
+    affine(pool(), x.data(), state.range(0), width, weight.data(), weight.data(), x.data());
+  }
+  count_bytes(state, 8.0 * static_cast<double>(x.size()));
+}
+BENCHMARK(BM_Affine)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond)->Args({65536, 96});
+
+void BM_SiluMultiply(benchmark::State& state) {
+  std::vector<float> gate = numbers(state.range(0));
+  const std::vector<float> up = numbers(state.range(0));
+  for (auto _ : state) silu_multiply(pool(), gate.data(), up.data(), state.range(0));
+  count_bytes(state, 12.0 * static_cast<double>(gate.size()));
+}
+BENCHMARK(BM_SiluMultiply)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond)->Arg(320 * 4864);
+
+}  // namespace
+}  // namespace fastvlm
+
+BENCHMARK_MAIN();
