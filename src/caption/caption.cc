@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/caption.h"
+
+#include "base/strings.h"
+
+namespace fastvlm {
+
+double Timings::tokens_per_second() const {
+  const auto steps = static_cast<double>(answer_tokens - 1);
+  return steps > 0 && decode_seconds > 0 ? steps / decode_seconds : 0.0;
+}
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kLoop:
+      return "loop";
+    case FinishReason::kInterrupted:
+      break;
+  }
+  return "interrupted";
+}
+
+std::string_view order_name(PromptOrder order) {
+  return order == PromptOrder::kImageFirst ? "python" : "ios";
+}
+
+std::string describe_sampling(const SamplingOptions& sampling, int beams) {
+  std::string text = beams > 1 ? cat(beams, " beams") : "";
+  const std::string separator = text.empty() ? "" : ", ";
+  if (sampling.temperature <= 0) return text.empty() ? "greedy" : text;
+  text += cat(separator, "temperature ", sampling.temperature);
+  if (sampling.top_k > 0) text += cat(", top_k ", sampling.top_k);
+  if (sampling.top_p < 1) text += cat(", top_p ", sampling.top_p);
+  return text;
+}
+
+}  // namespace fastvlm

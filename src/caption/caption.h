@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked of the engine and what it answers, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "caption/prompt.h"
+#include "caption/schema.h"
+#include "caption/tags.h"
+#include "language/decoding.h"
+#include "text/conversation.h"
+
+namespace fastvlm {
+
+struct CaptionRequest {
+  std::string prompt{seven_point_prompt()};
+  std::vector<Tag> tags;  // in the order in which they are to stand in the prompt
+  PromptOrder order = PromptOrder::kImageFirst;
+  SamplingOptions sampling;  // greedy
+  int beams = 1;
+  int64_t max_tokens = 256;
+  bool stop_on_loop = true;  // end an answer that only repeats itself; not with beams
+  // Called with pieces of the answer as they come, whole characters only; joined they are the
+  // caption's text. Returning false ends the answer. With beams the whole answer comes at the end.
+  std::function<bool(std::string_view piece)> on_text = {};
+};
+
+// What the answer depends on, besides the image. Holds no time, host, thread count or path.
+struct Provenance {
+  std::string prompt_sha256;  // of question_text(tags, prompt)
+  PromptOrder order = PromptOrder::kImageFirst;
+  std::string preprocessing;
+  SamplingOptions sampling;
+  int beams = 1;
+  int64_t max_tokens = 0;
+};
+
+struct Timings {
+  int64_t image_tokens = 0;
+  int64_t prompt_tokens = 0;  // image tokens included
+  int64_t answer_tokens = 0;
+  double preprocess_seconds = 0;
+  double vision_seconds = 0;  // tower and projector
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+
+  double first_token_seconds() const {
+    return preprocess_seconds + vision_seconds + prefill_seconds;
+  }
+  double tokens_per_second()
+      const;  // of the answer after its first token; 0 when there is nothing to measure
+};
+
+struct Caption {
+  std::string text;  // the answer without blanks at its ends
+  Sections sections;
+  FinishReason finish = FinishReason::kStop;
+  std::vector<Tag> tags;
+  Provenance provenance;
+  Timings timings;
+};
+
+std::string_view finish_reason_name(
+    FinishReason reason);                        // "stop", "length", "loop", "interrupted"
+std::string_view order_name(PromptOrder order);  // "python", "ios": as --order takes it
+// "greedy", "temperature 0.2, top_k 50, top_p 0.9", "4 beams".
+std::string describe_sampling(const SamplingOptions& sampling, int beams);
+
+}  // namespace fastvlm

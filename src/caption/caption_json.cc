@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/caption_json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+
+namespace fastvlm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json sections_json(const Sections& sections) {
+  Json object = Json::object();
+  for (const Section section : kAllSections) {
+    const auto& text = sections[static_cast<size_t>(section)];
+    object[std::string(section_key(section))] = text ? Json(*text) : Json(nullptr);
+  }
+  return object;
+}
+
+Json tags_json(const std::vector<Tag>& tags) {
+  Json list = Json::array();
+  for (const Tag& tag : tags) {
+    Json object = {{"label", tag.label}};
+    if (!tag.position.empty()) object["position"] = tag.position;
+    // Through text, so that 0.9f is written 0.9.
+    if (tag.confidence) object["confidence"] = std::stod(cat(*tag.confidence));
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
+Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
+  return {{"program", cat("fastvlm ", program_version())},
+          {"model", model.name},
+          {"model_sha256", model.sha256},
+          {"weights", model.weights},
+          {"precision", "fp32"},
+          {"prompt_sha256", provenance.prompt_sha256},
+          {"order", order_name(provenance.order)},
+          {"preprocessing", provenance.preprocessing},
+          {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
+          {"seed", provenance.sampling.seed},
+          {"max_tokens", provenance.max_tokens}};
+}
+
+double milliseconds(double seconds) {
+  return std::round(seconds * 1e4) / 10;
+}
+
+Json timings_json(const Timings& timings) {
+  return {{"image_tokens", timings.image_tokens},
+          {"prompt_tokens", timings.prompt_tokens},
+          {"answer_tokens", timings.answer_tokens},
+          {"preprocess_ms", milliseconds(timings.preprocess_seconds)},
+          {"vision_ms", milliseconds(timings.vision_seconds)},
+          {"prefill_ms", milliseconds(timings.prefill_seconds)},
+          {"first_token_ms", milliseconds(timings.first_token_seconds())},
+          {"decode_ms", milliseconds(timings.decode_seconds)},
+          {"tokens_per_second", std::round(timings.tokens_per_second() * 10) / 10}};
+}
+
+}  // namespace
+
+std::string_view program_version() {
+  return FASTVLM_VERSION;
+}
+
+std::string to_json(const Caption& caption, const ModelIdentity& model, std::string_view image,
+                    const JsonOptions& options) {
+  Json object = {{"image", image},
+                 {"text", caption.text},
+                 {"sections", sections_json(caption.sections)},
+                 {"finish_reason", finish_reason_name(caption.finish)},
+                 {"tags", tags_json(caption.tags)},
+                 {"provenance", provenance_json(caption.provenance, model)}};
+  if (options.timings) object["timings"] = timings_json(caption.timings);
+  return object.dump(options.pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace fastvlm

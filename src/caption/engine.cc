@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/sha256.h"
+#include "base/strings.h"
+
+namespace fastvlm {
+namespace {
+
+class Stopwatch {
+ public:
+  // Seconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+std::string folder_name(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const std::filesystem::path absolute = std::filesystem::weakly_canonical(folder, ignored);
+  return (absolute.filename().empty() ? absolute.parent_path() : absolute).filename().string();
+}
+
+Status check_parts(const Checkpoint& checkpoint) {
+  const std::string folder = checkpoint.folder().string();
+  if (!checkpoint.has_language()) {
+    return error(Code::kInvalid,
+                 cat(folder, ": expected a language model (model.layers.*), found none"),
+                 "give the folder of a FastVLM checkpoint");
+  }
+  if (!checkpoint.has_projector()) {
+    return error(Code::kInvalid, cat(folder, ": expected a projector (mm_projector), found none"),
+                 "this is a language model without eyes; give the folder of a FastVLM checkpoint");
+  }
+  if (!checkpoint.has_vision()) {
+    return error(Code::kNotFound, cat(folder, ": expected a vision tower, found none"),
+                 "an export without its tower needs --vision-tower FILE, or "
+                 "vision_tower.safetensors beside it");
+  }
+  return {};
+}
+
+Status check_widths(const VisionTower& tower, const Projector& projector, const Qwen2& language) {
+  if (projector.input_width() != tower.channels()) {
+    return error(
+        Code::kInvalid,
+        cat("projector.0.weight: expected ", tower.channels(), " inputs as the tower gives (",
+            tower.kind(), "), found ", projector.input_width()),
+        "this projector belongs to another tower (3072 is FastViTHD's, 1024 MobileCLIP-S0's); give "
+        "that "
+        "one with --vision-tower");
+  }
+  if (projector.output_width() != language.config().hidden_size) {
+    return error(Code::kInvalid,
+                 cat("projector.2.weight: expected ", language.config().hidden_size,
+                     " outputs as the language model reads, found ", projector.output_width()),
+                 "projector and language model come from different checkpoints");
+  }
+  return {};
+}
+
+// Passes on the answer without the blanks at its ends, in pieces of whole characters.
+class TextSink {
+ public:
+  TextSink(const Tokenizer& tokenizer, const std::function<bool(std::string_view)>& on_text)
+      : decoder_(tokenizer), on_text_(on_text) {}
+
+  bool push(TokenId id) { return take(decoder_.push(id)); }
+  bool finish() { return take(decoder_.finish()); }
+  std::string& text() { return text_; }
+
+ private:
+  // Blanks wait until something follows them.
+  bool take(const std::string& piece) {
+    waiting_ += piece;
+    const std::string_view solid = trimmed(waiting_);
+    if (solid.empty()) {
+      if (text_.empty()) waiting_.clear();
+      return true;
+    }
+    const auto start =
+        text_.empty() ? static_cast<size_t>(solid.data() - waiting_.data()) : size_t{0};
+    const auto end = static_cast<size_t>(solid.data() - waiting_.data()) + solid.size();
+    const std::string out = waiting_.substr(start, end - start);
+    waiting_.erase(0, end);
+    text_ += out;
+    return !on_text_ || on_text_(out);
+  }
+
+  StreamDecoder decoder_;
+  const std::function<bool(std::string_view)>& on_text_;
+  std::string waiting_;
+  std::string text_;
+};
+
+}  // namespace
+
+Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride,
+                                       const EngineOptions& options) {
+  constexpr int64_t kMaxSide = 4096;
+  Preprocessing result;
+  const Aspect stated = config.image_aspect_ratio == "pad" ? Aspect::kPad : Aspect::kCrop;
+  result.aspect = options.aspect.value_or(stated);
+  // MobileCLIP-S0, whose stride is 32, is at home at 256, FastViTHD at 1024.
+  const int64_t native = stride == 32 ? 256 : 1024;
+  const int64_t size = options.image_size      ? *options.image_size
+                       : config.image_size > 0 ? config.image_size
+                                               : native;
+  const int64_t grid = std::max<int64_t>(stride, 1);
+  if (size <= 0 || size > kMaxSide || size % grid != 0) {
+    const bool asked = options.image_size.has_value();
+    const int64_t nearest =
+        std::clamp<int64_t>((size + grid / 2) / grid, 1, kMaxSide / grid) * grid;
+    return error(asked ? Code::kUsage : Code::kInvalid,
+                 cat(asked ? "--image-size" : "config.json: image size",
+                     ": expected a multiple of the tower's stride ", grid, " up to ", kMaxSide,
+                     ", found ", size),
+                 cat("use --image-size ", nearest));
+  }
+  result.size = static_cast<int>(size);
+  result.mean = config.image_mean;
+  result.std = config.image_std;
+  for (size_t c = 0; c < 3; ++c) {
+    if (!(result.mean[c] >= 0 && result.mean[c] <= 1 && result.std[c] > 0)) {
+      return error(Code::kInvalid,
+                   cat("image processor: expected means from 0 to 1 and deviations above 0, found ",
+                       bracketed(result.mean), " and ", bracketed(result.std)),
+                   "mend image_mean and image_std in preprocessor_config.json");
+    }
+    result.background[c] = static_cast<uint8_t>(result.mean[c] * 255.0F);
+  }
+  return result;
+}
+
+std::string weights_description(const Checkpoint& checkpoint) {
+  const LanguageConfig& language = checkpoint.config().language;
+  const auto matrix = checkpoint.matrix("model.layers.0.self_attn.q_proj.weight",
+                                        language.heads * language.head_dim, language.hidden_size);
+  if (!matrix.ok()) return "unknown";
+  switch (matrix->type) {
+    case WeightType::kF32:
+      return "f32";
+    case WeightType::kF16:
+      return "f16";
+    case WeightType::kBF16:
+      return "bf16";
+    case WeightType::kQ4:
+      return cat("q4 g", matrix->group);
+    case WeightType::kQ8:
+      break;
+  }
+  return cat("q8 g", matrix->group);
+}
+
+Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId> ids,
+                                  const Tokens& image) {
+  const auto hidden = static_cast<size_t>(language.config().hidden_size);
+  const auto holes = std::count(ids.begin(), ids.end(), kImageToken);
+  if (holes > 1 || (holes == 1 && image.width != language.config().hidden_size)) {
+    return error(Code::kUsage,
+                 cat("prompt: expected at most one image (", kImageToken, ") of tokens ", hidden,
+                     " wide, found ", holes, " of width ", image.width));
+  }
+  const auto inserted = holes == 1 ? static_cast<size_t>(image.count) : 0;
+  std::vector<float> rows((ids.size() - static_cast<size_t>(holes) + inserted) * hidden);
+  const auto hole = std::find(ids.begin(), ids.end(), kImageToken);
+  const auto before = static_cast<size_t>(hole - ids.begin());
+  FASTVLM_RETURN_IF_ERROR(language.embed(ids.first(before), rows.data()));
+  if (holes == 1) {
+    std::copy(image.values.begin(), image.values.end(),
+              rows.begin() + static_cast<std::ptrdiff_t>(before * hidden));
+    FASTVLM_RETURN_IF_ERROR(
+        language.embed(ids.subspan(before + 1), rows.data() + (before + inserted) * hidden));
+  }
+  return rows;
+}
+
+Engine::Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
+               Qwen2 language, Preprocessing preprocessing)
+    : checkpoint_(std::move(checkpoint)),
+      tokenizer_(std::move(tokenizer)),
+      tower_(std::move(tower)),
+      projector_(std::move(projector)),
+      language_(std::move(language)),
+      preprocessing_(preprocessing) {}
+
+Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options, ThreadPool& pool) {
+  FASTVLM_ASSIGN(Checkpoint checkpoint, Checkpoint::open(options.model, {options.vision_tower}));
+  FASTVLM_RETURN_IF_ERROR(check_parts(checkpoint));
+  FASTVLM_ASSIGN(Tokenizer tokenizer, Tokenizer::load(options.model));
+  // A prompt that the tokenizer cannot write is found before the weights are read.
+  FASTVLM_RETURN_IF_ERROR(conversation_ids(tokenizer, "", PromptOrder::kImageFirst).status());
+  FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint, pool));
+  FASTVLM_ASSIGN(const Preprocessing preprocessing,
+                 preprocessing_of(checkpoint.config(), tower.stride(), options));
+  FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint, pool));
+  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool));
+  FASTVLM_RETURN_IF_ERROR(check_widths(tower, projector, language));
+  return std::shared_ptr<const Engine>(new Engine(std::move(checkpoint), std::move(tokenizer),
+                                                  std::move(tower), std::move(projector),
+                                                  std::move(language), preprocessing));
+}
+
+std::vector<TokenId> Engine::stop_ids() const {
+  std::vector<TokenId> ids;
+  for (const int64_t id : checkpoint_.config().eos_token_ids)
+    ids.push_back(static_cast<TokenId>(id));
+  // The end of a turn in our template, whatever the config says.
+  if (const auto end = tokenizer_.find("<|im_end|>")) ids.push_back(*end);
+  return ids;
+}
+
+Result<ModelIdentity> Engine::identity() const {
+  std::call_once(identified_, [this] {
+    const Result<std::string> hash = checkpoint_.content_hash();
+    identity_ = hash.ok()
+                    ? Result<ModelIdentity>(ModelIdentity{folder_name(checkpoint_.folder()), *hash,
+                                                          weights_description(checkpoint_)})
+                    : Result<ModelIdentity>(hash.status());
+  });
+  return *identity_;
+}
+
+// A prompt as ids and what is known before any work.
+struct Session::Prompt {
+  std::vector<TokenId> ids;
+  int64_t image_tokens = 0;
+  int64_t positions = 0;
+  std::string sha256;
+};
+
+Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
+    : engine_(std::move(engine)), pool_(&pool) {}
+
+Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
+  FASTVLM_RETURN_IF_ERROR(check(request.sampling));
+  const std::string question = question_text(request.tags, request.prompt);
+  Prompt prompt;
+  FASTVLM_ASSIGN(prompt.ids, conversation_ids(engine_->tokenizer(), question, request.order));
+  const int64_t side = engine_->preprocessing().size;
+  prompt.image_tokens = engine_->tower().token_count(side, side);
+  prompt.positions = static_cast<int64_t>(prompt.ids.size()) - 1 + prompt.image_tokens;
+  FASTVLM_RETURN_IF_ERROR(engine_->language().check_context(prompt.positions, request.max_tokens));
+  prompt.sha256 = sha256_hex(question);
+  return prompt;
+}
+
+Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
+  const Preprocessing& preprocessing = engine_->preprocessing();
+  Stopwatch watch;
+  const std::vector<float> pixels = to_floats(preprocess(image, preprocessing), preprocessing);
+  timings.preprocess_seconds = watch.lap();
+  FASTVLM_ASSIGN(const Tokens tokens, engine_->tower().encode(pixels.data(), preprocessing.size,
+                                                              preprocessing.size, *pool_));
+  Tokens projected = engine_->projector().project(tokens, *pool_);
+  timings.vision_seconds = watch.lap();
+  return projected;
+}
+
+KvCache& Session::cache_for(int64_t positions) {
+  if (!cache_ || cache_->capacity() < positions) {
+    cache_.emplace(engine_->language().config(), positions);
+  }
+  cache_->truncate(0);
+  return *cache_;
+}
+
+Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> rows,
+                                const CaptionRequest& request, std::string& text) {
+  TextSink sink(engine_->tokenizer(), request.on_text);
+  DecodingOptions options;
+  options.sampling = request.sampling;
+  options.max_tokens = request.max_tokens;
+  options.stop_on_loop = request.stop_on_loop;
+  options.stop_ids = engine_->stop_ids();
+  const Qwen2& language = engine_->language();
+  KvCache& cache = cache_for(prompt.positions + request.max_tokens);
+  Decoded decoded;
+  if (request.beams > 1) {
+    FASTVLM_ASSIGN(decoded, beam_search(language, cache, rows.data(), prompt.positions,
+                                        request.beams, options, *pool_));
+    for (const TokenId id : decoded.ids) sink.push(id);
+  } else {
+    options.on_token = [&sink](TokenId id) { return sink.push(id); };
+    FASTVLM_ASSIGN(decoded,
+                   decode(language, cache, rows.data(), prompt.positions, options, *pool_));
+  }
+  sink.finish();
+  text = std::move(sink.text());
+  return decoded;
+}
+
+Result<Caption> Session::caption(const Image& image, const CaptionRequest& request) {
+  FASTVLM_ASSIGN(const Prompt prompt, prepare(request));
+  Caption caption;
+  FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
+  FASTVLM_ASSIGN(const std::vector<float> rows, splice(engine_->language(), prompt.ids, projected));
+  FASTVLM_ASSIGN(const Decoded decoded, answer(prompt, rows, request, caption.text));
+  caption.sections = parse_sections(caption.text);
+  caption.finish = decoded.finish;
+  caption.tags = request.tags;
+  caption.provenance = {prompt.sha256,    request.order, describe(engine_->preprocessing()),
+                        request.sampling, request.beams, request.max_tokens};
+  caption.timings.image_tokens = prompt.image_tokens;
+  caption.timings.prompt_tokens = prompt.positions;
+  caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());
+  caption.timings.prefill_seconds = decoded.prefill_seconds;
+  caption.timings.decode_seconds = decoded.decode_seconds;
+  return caption;
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one face of a model for all front ends. Goals: everything that can be refused is refused
+// before work starts (widths that do not fit, sizes off the tower's grid, a prompt too long), an
+// Engine is weights and never changes, a Session is one timeline. Non-goals: reading picture files,
+// printing, chat without an image.
+//
+// Threads: any number of sessions may use one engine, each with its own ThreadPool and called by
+// one thread at a time.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "caption/caption.h"
+#include "formats/checkpoint.h"
+#include "image/preprocess.h"
+#include "language/qwen2.h"
+#include "text/tokenizer.h"
+#include "vision/projector.h"
+#include "vision/tower.h"
+
+namespace fastvlm {
+
+struct EngineOptions {
+  std::filesystem::path model;  // the checkpoint folder
+  std::optional<std::filesystem::path> vision_tower;
+  std::optional<Aspect> aspect;   // else as the checkpoint says
+  std::optional<int> image_size;  // side in pixels, else as the checkpoint says
+};
+
+// Which model this is, for provenance.
+struct ModelIdentity {
+  std::string name;     // the folder's name, not its path
+  std::string sha256;   // of the weight files and the config
+  std::string weights;  // "q4 g64", "bf16", ...: how the language model is stored
+};
+
+// How pictures become the tower's input: as the options say, else as the config does, else the
+// family's own size. The side must be a multiple of the tower's `stride`; 0 when the tower is not
+// known.
+Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride,
+                                       const EngineOptions& options);
+
+// "q4 g64", "bf16", ...
+std::string weights_description(const Checkpoint& checkpoint);
+
+// The rows that the language model reads: embeddings of `ids`, and `image` (projected tokens) where
+// kImageToken stands. [ids.size() - 1 + image.count, hidden_size]. At most one image; an id without
+// an embedding is an error.
+Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId> ids,
+                                  const Tokens& image);
+
+class Engine {
+ public:
+  static Result<std::shared_ptr<const Engine>> load(const EngineOptions& options, ThreadPool& pool);
+
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const VisionTower& tower() const { return tower_; }
+  const Projector& projector() const { return projector_; }
+  const Qwen2& language() const { return language_; }
+  const Preprocessing& preprocessing() const { return preprocessing_; }
+
+  std::vector<TokenId> stop_ids() const;  // any of them ends an answer
+
+  // Reads all weight files once, on the first call; any thread may ask.
+  Result<ModelIdentity> identity() const;
+
+ private:
+  Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
+         Qwen2 language, Preprocessing preprocessing);
+
+  Checkpoint checkpoint_;
+  Tokenizer tokenizer_;
+  VisionTower tower_;
+  Projector projector_;
+  Qwen2 language_;
+  Preprocessing preprocessing_;
+  mutable std::once_flag identified_;
+  mutable std::optional<Result<ModelIdentity>> identity_;
+};
+
+class Session {
+ public:
+  // The pool must outlive the session.
+  Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
+
+  // `image` is upright. Errors: kUsage (options out of range, a prompt that does not fit), kInvalid
+  // (a model whose numbers are not finite).
+  Result<Caption> caption(const Image& image, const CaptionRequest& request);
+
+ private:
+  struct Prompt;
+
+  Result<Prompt> prepare(const CaptionRequest& request) const;
+  Result<Tokens> encode(const Image& image, Timings& timings) const;
+  Result<Decoded> answer(const Prompt& prompt, std::span<const float> rows,
+                         const CaptionRequest& request, std::string& text);
+  KvCache& cache_for(int64_t positions);
+
+  std::shared_ptr<const Engine> engine_;
+  ThreadPool* pool_;
+  std::optional<KvCache> cache_;
+};
+
+}  // namespace fastvlm
