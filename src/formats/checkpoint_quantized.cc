@@ -87,6 +87,12 @@ Status resolve_quantized(Checkpoint::State& state) {
     if (name.ends_with(kScales)) bases.push_back(name.substr(0, name.size() - kScales.size()));
   }
   for (const std::string& base : bases) FASTVLM_RETURN_IF_ERROR(resolve_triple(state, base));
+  for (const auto& [name, tensor] : state.tensors) {
+    if (!name.ends_with(".biases")) continue;
+    return error(Code::kInvalid,
+                 cat(tensor.described(), ": a quantised tensor also needs its .scales"),
+                 "check that all weight files are there");
+  }
   return {};
 }
 
