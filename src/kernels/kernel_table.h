@@ -66,6 +66,8 @@ struct PanelProduct {
   float* y = nullptr;
   int64_t y_stride = 0;
   int64_t columns = kPanel;
+  const std::byte* next = nullptr;  // memory that the caller will read next: to be fetched early
+  int64_t next_bytes = 0;
   Epilogue epilogue;  // its pointers already at this block's first row and column
 };
 

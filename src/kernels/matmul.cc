@@ -41,6 +41,12 @@ int64_t depth_of(const Matrix::Packed& w) {
   return w.quantised() ? std::max(kDepth / w.group, int64_t{1}) * w.group : kDepth;
 }
 
+// Bytes of a panel's first columns: whole groups.
+int64_t bytes_of(const Matrix::Packed& w, int64_t columns) {
+  return w.quantised() ? columns / w.group * w.group_bytes
+                       : columns * kPanel * element_bytes(w.type);
+}
+
 // Rows [row, row + rows) of y in the columns of panels [first_panel, last_panel).
 void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_panel,
                     int64_t last_panel) {
@@ -65,8 +71,10 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_p
       block.a = split ? copy : x;
       block.a_stride = split ? depth : p.x_stride;
       block.rows = rows;
+      block.next_bytes = bytes_of(w, depth);
+      block.next = w.panel(std::min(panel + 1, last_panel - 1)) + bytes_of(w, k);
       if (w.type == WeightType::kF32) {
-        block.b = reinterpret_cast<const float*>(w.panel(panel)) + k * kPanel;
+        block.b = reinterpret_cast<const float*>(w.panel(panel) + bytes_of(w, k));
       } else {
         table.expand(w, panel, k, k + depth, expanded);
         block.b = expanded;
