@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "text/unicode.h"
@@ -71,7 +72,7 @@ TEST(Bpe, FollowsTheDefinition) {
     const Vocabulary vocabulary = vocabulary_of(merges);
     const auto bpe = bpe_of(vocabulary, merges);
     ASSERT_TRUE(bpe.ok()) << bpe.status().message;
-    for (const size_t size : {0, 1, 2, 5, 31, 32, 33, 34, 90}) {
+    for (const size_t size : std::vector<size_t>{0, 1, 2, 5, 31, 32, 33, 34, 90}) {
       std::string word;
       while (word.size() < size) word += "abc"[below(3)];
       std::vector<TokenId> ids;

@@ -47,7 +47,8 @@ TEST(Splitter, TakesEveryCharacter) {
   std::mt19937 random(1);
   std::string text;
   for (int i = 0; i < 20000; ++i) {
-    const char* some[] = {" ", "\n", "a", "7", "'", "\u0301", "\0", "\U0001F600", "\u0378"};
+    const std::string some[] = {
+        " ", "\n", "a", "7", "'", "\u0301", std::string(1, '\0'), "\U0001F600", "\u0378"};
     text += some[random() % std::size(some)];
   }
   EXPECT_FALSE(cut(text).empty());  // cut() checks that the pieces cover the text

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "support/small_tokenizer.h"
@@ -37,13 +38,22 @@ std::vector<TokenId> encode(std::string_view text, Trust trust = Trust::kTrusted
 // Characters of all lengths, marks, spaces and control strings, so that everything meets
 // everything.
 std::string random_text(std::mt19937& random) {
-  static const std::vector<std::string> kParts = {
-      "a",       "e",      "hello",   " ",          "  ",         "\n",
-      "\r\n",    "'s",     "7",       "<|",         "|>",         "im",
-      "\u0301",  "\u0323", "\u00E9",  "\u00A0",     "\u4F60",     "\u1100",
-      "\u1161",  "!",      "\u1F600", "\U0001F600", "<|im_end|>", "<|im_start|>",
-      "\u11A7",  "\u0338", "<|im_",   "\0",         "\u200D",     "<|endoftext|>",
-      "<image>", "\uFFFD"};
+  static const std::vector<std::string> kParts = {"a",          "e",
+                                                  "hello",      " ",
+                                                  "  ",         "\n",
+                                                  "\r\n",       "'s",
+                                                  "7",          "<|",
+                                                  "|>",         "im",
+                                                  "\u0301",     "\u0323",
+                                                  "\u00E9",     "\u00A0",
+                                                  "\u4F60",     "\u1100",
+                                                  "\u1161",     "!",
+                                                  "\u1F600",    "\U0001F600",
+                                                  "<|im_end|>", "<|im_start|>",
+                                                  "\u11A7",     "\u0338",
+                                                  "<|im_",      std::string(1, '\0'),
+                                                  "\u200D",     "<|endoftext|>",
+                                                  "<image>",    "\uFFFD"};
   std::string text;
   for (size_t left = random() % 20; left > 0; --left) text += kParts[random() % kParts.size()];
   return text;
