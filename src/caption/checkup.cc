@@ -58,8 +58,10 @@ class Checkup {
 std::vector<fs::path> Checkup::files() const {
   std::vector<fs::path> paths;
   std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder_, failed)) {
-    if (entry.is_regular_file(failed)) paths.push_back(entry.path());
+  for (fs::directory_iterator entry(folder_, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    std::error_code unreadable;
+    if (entry->is_regular_file(unreadable)) paths.push_back(entry->path());
   }
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -83,7 +85,8 @@ void Checkup::check_pointers() {
 
 void Checkup::check_weights() {
   std::vector<fs::path> paths = files();
-  if (tower_ && fs::is_regular_file(*tower_)) paths.push_back(*tower_);
+  if (std::error_code ignored; tower_ && fs::is_regular_file(*tower_, ignored))
+    paths.push_back(*tower_);
   for (const fs::path& path : paths) {
     if (path.extension() != ".safetensors") continue;
     for (Finding& finding : examine_weight_file(path)) findings_.push_back(std::move(finding));

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function a sub-command: it declares the arguments and, when the user chose it, leaves in
+// `chosen` what to run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "cli/console.h"
+
+namespace fastvlm::cli {
+
+using Command = std::function<Exit()>;
+
+void add_caption(CLI::App& program, Command& chosen);
+void add_predict(CLI::App& program, Command& chosen);
+void add_info(CLI::App& program, Command& chosen);
+void add_doctor(CLI::App& program, Command& chosen);
+void add_tokenize(CLI::App& program, Command& chosen);  // and detokenize
+void add_dump(CLI::App& program, Command& chosen);
+void add_dev(CLI::App& program, Command& chosen);
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the program talks: results on stdout, everything else on stderr, one exit code at the end.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+
+namespace fastvlm::cli {
+
+// Scripts lean on these (docs/CLI.md).
+enum Exit : int {
+  kDone = 0,
+  kWrongUse = 1,
+  kBadInput = 2,    // input, model or output bad: the only item, or none worked
+  kSomeFailed = 3,  // some items of several failed
+  kCheckFailed = 4,
+  kInterrupted = 130,
+};
+
+// "fastvlm: error: …" and, when there is one, "hint: …" on stderr. Returns the exit code that goes
+// with it.
+Exit report(const Status& status);
+void warn(std::string_view line);  // "fastvlm: warning: …"
+void note(std::string_view line);  // "fastvlm: …"
+
+// Writes to stdout and hands it to the system at once, so that a full disk or a closed pipe is seen
+// here.
+Status print(std::string_view text);
+
+// Makes Ctrl-C end the program with exit code 130 at once, and a closed pipe a failed write instead
+// of a signal. Output files are renamed into place when they are complete, so there is nothing else
+// to put right.
+void handle_signals();
+
+}  // namespace fastvlm::cli

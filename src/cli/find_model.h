@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which checkpoint folder is meant: what --model says, or the default.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace fastvlm::cli {
+
+struct FoundModel {
+  std::filesystem::path folder;
+  bool demo = false;  // the bundled toy model
+};
+
+// `name` is a folder, or the name of a pulled model. Empty: $FASTVLM_MODEL when set, else the demo
+// model beside the program (in the source tree or in share/fastvlm).
+Result<FoundModel> find_model(const std::string& name);
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/flags.h"
+
+#include "base/mapped_file.h"
+#include "cli/console.h"
+#include "cli/find_model.h"
+#include "kernels/table.h"
+
+namespace fastvlm::cli {
+
+void ModelFlags::add_to(CLI::App& command) {
+  command.add_option("--model", model,
+                     "Checkpoint folder or pulled model [FASTVLM_MODEL, or the demo]");
+  command.add_option("--vision-tower", vision_tower,
+                     "Vision tower: file or folder, if not in the model");
+  add_machine_to(command);
+}
+
+void ModelFlags::add_machine_to(CLI::App& command) {
+  command.add_option("--threads", threads, "Threads [one a core]")->check(CLI::Range(1, 1024));
+  command.add_option("--isa", isa, "Instruction set: a name from `fastvlm info` [the best]");
+}
+
+Result<std::unique_ptr<ThreadPool>> ModelFlags::prepare() const {
+  if (!isa.empty()) FASTVLM_RETURN_IF_ERROR(select_isa(isa));
+  return std::make_unique<ThreadPool>(threads);
+}
+
+std::optional<std::filesystem::path> ModelFlags::tower_path() const {
+  if (vision_tower.empty()) return std::nullopt;
+  return vision_tower;
+}
+
+void ImageFlags::add_to(CLI::App& command) {
+  command.add_flag("--no-exif", no_exif, "Leave the picture as stored, do not turn it upright");
+  command.add_option("--aspect", aspect, "pad: whole picture; crop: middle square [the model's]")
+      ->check(CLI::IsMember({"pad", "crop"}));
+  command
+      .add_option("--image-size", image_size, "Side in pixels that the tower sees [the model's]")
+      ->check(CLI::PositiveNumber);
+}
+
+DecodeOptions ImageFlags::decode_options() const {
+  DecodeOptions options;
+  options.apply_exif = !no_exif;
+  return options;
+}
+
+EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
+                                         const ModelFlags& flags) const {
+  EngineOptions options;
+  options.model = model;
+  options.vision_tower = flags.tower_path();
+  if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
+  if (image_size > 0) options.image_size = image_size;
+  return options;
+}
+
+void PromptFlags::add_prompt_to(CLI::App& command) {
+  auto* given = command.add_option("--prompt", text,
+                                   "Question, or seven_point, describe, no_objects [seven_point]");
+  command.add_option("--prompt-file", file, "File with the question")->excludes(given);
+}
+
+void PromptFlags::add_context_to(CLI::App& command) {
+  command.add_option("--order", order, "python: image, then question; ios: the other way round")
+      ->check(CLI::IsMember({"python", "ios"}))
+      ->capture_default_str();
+  command.add_option("--tags", tags,
+                     "Objects to mention: \"person (left), dog\", a file, or none [none]");
+}
+
+Result<std::string> PromptFlags::read(std::string_view otherwise) const {
+  constexpr size_t kLimit = size_t{1} << 20;
+  std::string prompt(otherwise);
+  if (!file.empty()) {
+    FASTVLM_ASSIGN(const std::string content, read_text_file(file, kLimit));
+    prompt = trimmed(content);
+  } else if (!text.empty()) {
+    prompt = named_prompt(text).value_or(text);
+  }
+  if (trimmed(prompt).empty()) {
+    return error(Code::kUsage, "the prompt is empty", "ask something, or leave --prompt out");
+  }
+  return prompt;
+}
+
+PromptOrder PromptFlags::prompt_order() const {
+  return order == "ios" ? PromptOrder::kImageLast : PromptOrder::kImageFirst;
+}
+
+Result<std::vector<Tag>> PromptFlags::read_tags(int width) const {
+  if (tags.empty() || tags == "none") return std::vector<Tag>{};
+  std::error_code ignored;
+  if (!std::filesystem::exists(tags, ignored)) {
+    const std::string extension = std::filesystem::path(tags).extension().string();
+    if (extension == ".json" || extension == ".txt" || tags.find('/') != std::string::npos) {
+      return error(Code::kNotFound, cat("--tags ", tags, ": no such file"),
+                   "name a file that exists, or list the objects: \"person (left), dog\"");
+    }
+    return parse_tag_list(tags);
+  }
+  constexpr size_t kLimit = size_t{16} << 20;
+  FASTVLM_ASSIGN(const std::string content, read_text_file(tags, kLimit));
+  return parse_tags_file(content, tags, width);
+}
+
+Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const ImageFlags& image,
+                                                  ThreadPool& pool) {
+  FASTVLM_ASSIGN(const FoundModel found, find_model(model.model));
+  if (found.demo) {
+    note(
+        "using the bundled demo model, a toy that knows drawn scenes only; --model DIR names "
+        "another");
+  }
+  FASTVLM_ASSIGN(auto engine, Engine::load(image.engine_options(found.folder, model), pool));
+  for (const std::string& line : engine->checkpoint().warnings()) warn(line);
+  return engine;
+}
+
+std::string shown_name(const std::string& path) {
+  const std::filesystem::path given(path);
+  return given.is_absolute() ? given.filename().string() : path;
+}
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arguments that several commands share: declared once, read the same everywhere.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "caption/engine.h"
+#include "image/decode.h"
+
+namespace fastvlm::cli {
+
+// --model, --vision-tower, --threads, --isa.
+struct ModelFlags {
+  std::string model;
+  std::string vision_tower;
+  std::string isa;
+  int threads = 0;
+
+  void add_to(CLI::App& command);
+  void add_machine_to(CLI::App& command);  // --threads and --isa alone
+  // Selects the instruction set and starts the threads. Call before anything is loaded.
+  Result<std::unique_ptr<ThreadPool>> prepare() const;
+  std::optional<std::filesystem::path> tower_path() const;
+};
+
+// --no-exif, --aspect, --image-size: where a run is to differ from what the checkpoint says.
+struct ImageFlags {
+  bool no_exif = false;
+  std::string aspect;
+  int image_size = 0;
+
+  void add_to(CLI::App& command);
+  DecodeOptions decode_options() const;
+  // `model` is the checkpoint folder.
+  EngineOptions engine_options(const std::filesystem::path& model, const ModelFlags& flags) const;
+};
+
+// --prompt, --prompt-file, --order, --tags.
+struct PromptFlags {
+  std::string text;
+  std::string file;
+  std::string order = "python";
+  std::string tags;
+
+  void add_prompt_to(CLI::App& command);
+  void add_context_to(CLI::App& command);  // --order and --tags
+  // The prompt: the file's text, a named prompt, the text given, or `otherwise`.
+  Result<std::string> read(std::string_view otherwise) const;
+  PromptOrder prompt_order() const;
+  // The tags for an image `width` pixels wide: none, a file's, or those listed.
+  Result<std::vector<Tag>> read_tags(int width) const;
+};
+
+// Loads the model that the flags name, with a note when it is the toy model. Its warnings go to
+// stderr.
+Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const ImageFlags& image,
+                                                  ThreadPool& pool);
+
+// How outputs name a file: as it was given, or by its name alone when the path is absolute.
+std::string shown_name(const std::string& path);
+
+}  // namespace fastvlm::cli

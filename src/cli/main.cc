@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <new>
+
+#include "caption/caption_json.h"
+#include "cli/commands.h"
+
+namespace fastvlm::cli {
+namespace {
+
+Exit wrong_use(const CLI::App& program, const CLI::ParseError& problem) {
+  std::string command = "fastvlm";
+  for (const CLI::App* chosen : program.get_subcommands()) command += " " + chosen->get_name();
+  return report(error(Code::kUsage, problem.what(), cat("see ", command, " --help")));
+}
+
+int run(int argc, char** argv) {
+  handle_signals();
+  CLI::App program("Describes pictures with FastVLM, on the CPU.", "fastvlm");
+  program.set_version_flag("--version", cat("fastvlm ", program_version()));
+  program.require_subcommand(1);
+  Command chosen;
+  add_caption(program, chosen);
+  add_predict(program, chosen);
+  add_info(program, chosen);
+  add_doctor(program, chosen);
+  add_tokenize(program, chosen);
+  add_dump(program, chosen);
+  add_dev(program, chosen);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    if (problem.get_exit_code() != 0) return wrong_use(program, problem);
+    program.exit(problem);  // --help, --version
+    const Status written = print("");
+    return written.ok() ? kDone : report(written);
+  }
+  try {
+    return chosen();
+  } catch (const std::bad_alloc&) {
+    return report(
+        error(Code::kLimit, "out of memory", "close other programs or use a smaller model"));
+  }
+}
+
+}  // namespace
+}  // namespace fastvlm::cli
+
+int main(int argc, char** argv) {
+  return fastvlm::cli::run(argc, argv);
+}
