@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <fstream>
 #include <sstream>
 
@@ -59,11 +61,20 @@ TEST(AtomicFile, SaysWhyItCannotWrite) {
   EXPECT_FALSE(file_as_folder.hint.empty());
 }
 
-TEST(AtomicFile, FullDiskIsNamed) {
-  // A pipe of the kernel that takes nothing: every write to it fails as on a full disk.
-  if (!fs::exists("/dev/full")) GTEST_SKIP() << "needs /dev/full";
-  const Status status = write_file_atomically("/dev/full/x", "x");
+// A write that the system cuts short and then refuses, as on a full disk.
+TEST(AtomicFile, RefusedWriteLeavesNothing) {
+  const test::TemporaryFolder folder;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{4096, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Status status = write_file_atomically(folder / "out.txt", std::string(10000, 'x'));
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
   EXPECT_EQ(status.code, Code::kIo);
+  EXPECT_THAT(status.message, HasSubstr("out.txt: cannot be written: File too large"));
+  EXPECT_EQ(files_in(folder.path()), 0U);
 }
 
 }  // namespace

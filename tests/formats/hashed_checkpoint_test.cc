@@ -139,14 +139,15 @@ TEST(HashedCheckpoint, OpensAsACheckpoint) {
   EXPECT_EQ(checkpoint->layout(), Layout::kMlxPatch);
   EXPECT_TRUE(checkpoint->has_vision());
   EXPECT_TRUE(checkpoint->warnings().empty());
-  // A step of the grid is at most 2 * 0.05 / 15 wide, the scale is rounded to F16.
+  // Values lie within 0.05 of zero. Bending the step so that one end is exact shrinks the grid by
+  // at most 1 / 16, which the other end loses to clipping: 0.1 / 16, and rounding to F16.
   const HashedTensor embedding("", "model.embed_tokens.weight", {151936, 896});
   const auto source = checkpoint->matrix("model.embed_tokens.weight", 151936, 896);
   ASSERT_TRUE(source.ok());
   std::vector<float> row(896);
   row_to_f32(*source, 1234, row.data());
   for (int64_t i = 0; i < 896; ++i) {
-    EXPECT_NEAR(row[static_cast<size_t>(i)], embedding.value(1234 * 896 + i), 0.0037F);
+    EXPECT_NEAR(row[static_cast<size_t>(i)], embedding.value(1234 * 896 + i), 0.0064F);
   }
 }
 
