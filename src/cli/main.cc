@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   add_doctor(program, chosen);
   add_tokenize(program, chosen);
   add_dump(program, chosen);
+  add_pull(program, chosen);
   add_dev(program, chosen);
   try {
     program.parse(argc, argv);
