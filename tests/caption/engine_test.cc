@@ -119,7 +119,7 @@ TEST_P(EngineTest, TooLongIsRefusedBeforeWork) {
   Session session(load(pool), pool);
   CaptionRequest request = short_request();
   request.max_tokens = 9000;
-  EXPECT_EQ(session.caption(picture(), request).status().code, Code::kUsage);
+  EXPECT_EQ(session.caption(picture(), request).status().code, Code::kLimit);
   request = short_request();
   request.sampling.temperature = -1;
   EXPECT_EQ(session.caption(picture(), request).status().code, Code::kUsage);
