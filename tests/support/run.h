@@ -19,10 +19,10 @@
 namespace fastvlm::test {
 
 struct RunOptions {
-  std::string input;                // what the program reads on stdin
-  std::filesystem::path output_to;  // stdout goes to this file instead of into Run::out
-  std::map<std::string, std::string> environment;  // added to ours
-  std::filesystem::path folder;                    // where it runs; empty: here
+  std::string input = {};                // what the program reads on stdin
+  std::filesystem::path output_to = {};  // stdout goes to this file instead of into Run::out
+  std::map<std::string, std::string> environment = {};  // added to ours
+  std::filesystem::path folder = {};                    // where it runs; empty: here
   int kill_after_first_output = 0;  // a signal sent when the first byte of stdout arrives
 };
 
