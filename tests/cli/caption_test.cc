@@ -124,13 +124,15 @@ TEST_F(CaptionCommandTest, OneBadPictureAmongGoodOnes) {
 TEST_F(CaptionCommandTest, WrongUse) {
   expect_error(caption({}), 1, "no image given");
   expect_error(caption({"a.png", "--no-such-option"}), 1, "--no-such-option");
-  expect_error(caption({"a.png", "--max-tokens", "0"}), 1, "--max-tokens");
+  expect_error(test::fastvlm({"caption", "a.png", "--max-tokens", "0"}), 1, "--max-tokens");
   expect_error(caption({"a.png", "--stream", "--json"}), 1, "--stream");
   expect_error(caption({"a.png", "--isa", "abacus"}), 1, "abacus");
   expect_error(caption({"a.png", "--temperature", "-1"}), 1, "--temperature");
   expect_error(caption({"a.png", "--tags", "dog,,cat"}), 1, "tags");
   expect_error(caption({"a.png", "--tags", "none.json"}), 2, "no such file");
-  expect_error(caption({"a.png", "--max-tokens", "100000"}), 2, "100000");
+  expect_error(test::fastvlm({"caption", "a.png", "--model", "tiny", "--max-tokens", "100000"},
+                             {.folder = shared_folder_->path()}),
+               2, "100000");
   expect_error(test::fastvlm({"nonsense"}), 1, "nonsense");
   expect_error(test::fastvlm({}), 1, "subcommand");
 }

@@ -10,31 +10,32 @@ SIDE = 64
 
 
 def crop(sprite, background, rng):
-    """One drawing, strongly varied in shape and colour, on a patch of background u8 [SIDE,SIDE,3]."""
+    """One drawing, varied in shape and colour, on a patch of background u8 [SIDE,SIDE,3]."""
     image = Image.fromarray(sprite.pixels)
     if rng.random() < 0.5:
         image = image.transpose(Image.FLIP_LEFT_RIGHT)
-    longest = rng.uniform(0.55, 1.1) * SIDE
+    longest = rng.uniform(0.62, 1.05) * SIDE
     scale = longest / max(image.size)
-    size = [max(6, round(v * scale * rng.uniform(0.85, 1.15))) for v in image.size]
+    size = [max(6, round(v * scale * rng.uniform(0.85, 1.18))) for v in image.size]
     image = image.resize(size, Image.BILINEAR)
-    if rng.random() < 0.6:
-        image = image.rotate(rng.uniform(-20, 20), Image.BILINEAR, expand=True)
+    if rng.random() < 0.5:
+        image = image.rotate(rng.uniform(-14, 14), Image.BILINEAR, expand=True)
     pixels = np.asarray(image).astype(np.float32)
     colour, alpha = pixels[..., :3], pixels[..., 3:] / 255
-    if rng.random() < 0.12:
-        colour = np.repeat(colour.mean(-1, keepdims=True), 3, -1)
-    if rng.random() < 0.1:
+    if rng.random() < 0.35:
+        grey = colour.mean(-1, keepdims=True)
+        colour = np.clip(grey + rng.choice([0.0, 0.4, 0.7, 1.5]) * (colour - grey), 0, 255)
+    if rng.random() < 0.08:
         colour = colour[..., rng.sample(range(3), 3)]
-    light = rng.uniform(0.5, 1.1)
-    colour = colour * light * np.array([rng.uniform(0.8, 1.2) for _ in range(3)], np.float32)
-    x, y = (round((SIDE - n) / 2 + rng.uniform(-0.14, 0.14) * SIDE) for n in image.size)
+    light = rng.uniform(0.65, 1.08)
+    colour = colour * light * np.array([rng.uniform(0.75, 1.25) for _ in range(3)], np.float32)
+    x, y = (round((SIDE - n) / 2 + rng.uniform(-0.1, 0.1) * SIDE) for n in image.size)
     out = background.astype(np.float32)
     x0, y0, x1, y1 = max(0, x), max(0, y), min(SIDE, x + image.width), min(SIDE, y + image.height)
     part = (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
     out[y0:y1, x0:x1] += alpha[part] * (colour[part] - out[y0:y1, x0:x1])
-    if rng.random() < 0.3:
-        out += np.random.default_rng(rng.randrange(1 << 30)).normal(0, rng.uniform(1, 6), out.shape)
+    if rng.random() < 0.2:
+        out += np.random.default_rng(rng.randrange(1 << 30)).normal(0, rng.uniform(1, 5), out.shape)
     return np.clip(out, 0, 255).astype(np.uint8)
 
 

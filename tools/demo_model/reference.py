@@ -114,7 +114,7 @@ class Reference:
     @torch.no_grad()
     def image_tokens(self, images):
         """u8 [n,256,256,3] -> projected tokens [n,64,hidden]."""
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
         return self.projector(self.tower(pixels))
 
     def prompt_ids(self, question):

@@ -30,6 +30,8 @@ from parallel import log
 VOCAB = 1536                    # entries in the embedding, a multiple of 64; the last one is the image placeholder
 BPE_SIZE = 1500
 BATCH, WARM_UP, WEIGHT_DECAY, FACT_WEIGHT = 16, 100, 0.05, 3.0
+# Styles of conversation and their shares: the long prompt costs most, so it comes late.
+EARLY, LATE = {"outline": 0.9, "short": 0.1}, {"outline": 0.3, "full": 0.62, "short": 0.08}
 OUTLINE = "Describe the scene in seven points."
 
 
@@ -154,12 +156,12 @@ def optimizer_for(modules, rate):
                              rate, betas=(0.9, 0.97))
 
 
-def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, rate, mix):
+def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, rate, late):
     """Common loop of all phases.
 
     modules       {name: module} in training, saved to WORK/PHASE.pt with the optimiser; "lm" is one of them
     image_tokens  function(indices, numpy rng) -> [n,64,hidden]
-    size          number of scenes; mix: {style: share}
+    size          number of scenes; late: from this share of the steps on the LATE styles are drawn
     """
     path, step = work / f"{phase}.pt", 0
     optimizer = optimizer_for(modules.values(), rate)
@@ -169,12 +171,12 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
             module.load_state_dict(state[name])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
-    styles, shares = list(mix), list(mix.values())
     began, ran, hits, total = time.time(), 0, [], []
     while step < steps:
         rng = random.Random(f"{phase} {step}")
         pick = np.array(parallel.share(sorted(rng.sample(range(size), BATCH))))
-        style = rng.choices(styles, shares)[0]
+        mix = LATE if step >= late * steps else EARLY
+        style = rng.choices(list(mix), list(mix.values()))[0]
         rng = random.Random(f"{phase} {step} {parallel.rank()}")
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
@@ -211,8 +213,7 @@ def train_oracle(work, shards, steps):
         out = oracle(torch.from_numpy(target))
         return out + 0.1 * out.detach().std() * torch.from_numpy(rng.randn(*out.shape).astype(np.float32))
 
-    run_phase(work, "oracle", {"lm": lm, "oracle": oracle}, tokens, len(graphs), graphs, Samples(tokenizer), steps, 2e-3,
-              {"outline": 0.9, "short": 0.1})
+    run_phase(work, "oracle", {"lm": lm, "oracle": oracle}, tokens, len(graphs), graphs, Samples(tokenizer), steps, 2e-3, 0.75)
 
 
 def tokenizer_of(work, graphs=None):
@@ -267,4 +268,4 @@ def train_features(work, shards, phase, start, steps, rate, quant):
         return projector(x * noise)
 
     run_phase(work, phase, {"lm": lm, "projector": projector}, tokens, len(features), graphs, Samples(tokenizer_of(work)), steps, rate,
-              {"outline": 0.45, "full": 0.47, "short": 0.08})
+              0.4 if not quant else 0.0)
