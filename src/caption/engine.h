@@ -92,8 +92,8 @@ class Session {
   // The pool must outlive the session.
   Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
 
-  // `image` is upright. Errors: kUsage (options out of range), kLimit (a prompt that does not fit), kInvalid
-  // (a model whose numbers are not finite).
+  // `image` is upright. Errors: kUsage (options out of range), kLimit (a prompt that does not fit),
+  // kInvalid (a model whose numbers are not finite).
   Result<Caption> caption(const Image& image, const CaptionRequest& request);
 
  private:

@@ -10,7 +10,11 @@ namespace {
 Exit wrong_use(const CLI::App& program, const CLI::ParseError& problem) {
   std::string command = "fastvlm";
   for (const CLI::App* chosen : program.get_subcommands()) command += " " + chosen->get_name();
-  return report(error(Code::kUsage, problem.what(), cat("see ", command, " --help")));
+  const std::vector<std::string> unknown = program.remaining();
+  const bool no_command = program.get_subcommands().empty() && !unknown.empty();
+  return report(error(Code::kUsage,
+                      no_command ? cat("unknown command ", unknown.front()) : problem.what(),
+                      cat("see ", command, " --help")));
 }
 
 int run(int argc, char** argv) {

@@ -31,7 +31,7 @@ struct DecodingOptions {
   // What the repetition penalty knows besides the answer. Hugging Face's generate() knows nothing
   // more when it is given embeddings, as predict.py does.
   std::vector<int32_t> penalized_ids = {};
-  bool stop_on_loop = false;  // see ends_in_loop
+  bool stop_on_loop = false;                      // see ends_in_loop
   std::function<bool(int32_t id)> on_token = {};  // each id; false ends the answer after it
 
   bool stops(int32_t id) const;  // whether it is one of stop_ids
