@@ -55,7 +55,8 @@ test::Picture hashed_picture(int64_t side) {
 Status write_model(const FullSize& model, const std::filesystem::path& folder, ThreadPool& pool) {
   std::ofstream(folder / "config.json") << R"({"model_type": "llava_qwen2", "hidden_size": 896,
       "num_hidden_layers": 1, "num_attention_heads": 14, "num_key_value_heads": 2,
-      "intermediate_size": 8, "vocab_size": 8, "rope_theta": 1e6, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "mm_hidden_size": )"
+      "intermediate_size": 8, "vocab_size": 8, "rope_theta": 1e6, "rms_norm_eps": 1e-6,
+      "tie_word_embeddings": true, "mm_hidden_size": )"
                                         << model.width << "}";
   std::vector<TensorDeclaration> list =
       hashed_checkpoint_tensors({.tower = model.tower, .bits = 32, .salt = ""});
