@@ -35,16 +35,15 @@ float finish(const Epilogue& e, int64_t row, int64_t column, float sum) {
 
 void panel_product(const PanelProduct& p) {
   for (int64_t r = 0; r < p.rows; ++r) {
-    float* const sums = p.sums + r * p.sums_stride;
     float total[kPanel] = {};
-    if (!p.first) std::copy(sums, sums + kPanel, total);
+    if (!p.first) std::copy_n(p.sums + r * p.sums_stride, kPanel, total);
     for (int64_t k = 0; k < p.depth; ++k) {
       const float a = p.a[r * p.a_stride + k];
       const float* const b = p.b + k * p.b_stride;
       for (int64_t j = 0; j < kPanel; ++j) total[j] += a * b[j];
     }
     if (!p.last) {
-      std::copy(total, total + kPanel, sums);
+      std::copy_n(total, kPanel, p.sums + r * p.sums_stride);
       continue;
     }
     for (int64_t j = 0; j < p.columns; ++j) {
