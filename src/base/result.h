@@ -79,9 +79,11 @@ class [[nodiscard]] Result {
 
 // FASTVLM_ASSIGN(auto file, open(path)): declares or assigns the value of a Result, or returns its
 // Status.
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration cannot stand in parentheses.
 #define FASTVLM_ASSIGN(target, expr) \
   FASTVLM_ASSIGN_INNER(target, expr, FASTVLM_CONCAT(result_, __LINE__))
 #define FASTVLM_ASSIGN_INNER(target, expr, result) \
   auto result = (expr);                            \
   if (!result.ok()) return result.status();        \
   target = std::move(result).value()
+// NOLINTEND(bugprone-macro-parentheses)

@@ -138,6 +138,7 @@ Status check_language(Checkpoint::State& state) {
   }
   // A tensor too many inside a layer means another architecture.
   std::vector<std::string> names;
+  names.reserve(expected.size());
   for (const NamedShape& tensor : expected) names.push_back(tensor.name);
   std::sort(names.begin(), names.end());
   for (const auto& [name, tensor] : state.tensors) {

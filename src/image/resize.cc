@@ -55,8 +55,10 @@ Axis plan_axis(const Source& source, int full, int first, int count) {
   std::vector<double> exact;
   for (int i = first; i < first + count; ++i) {
     const double centre = (i + 0.5) * scale;
+    // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow truncates so, also below zero.
     const int begin = std::max(static_cast<int>(centre - support + 0.5), 0);
     const int end = std::min(static_cast<int>(centre + support + 0.5), source.length);
+    // NOLINTEND(bugprone-incorrect-roundings)
     exact.clear();
     double sum = 0.0;
     for (int j = begin; j < end; ++j) {
