@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collects the drawings of every kind as RGBA sprites and splits them into train and test drawings.
 
-Sources (licences in README.md): the Noto Color Emoji font and openclipart from Debian, and seven
+Sources (licences in README.md): the Noto Color Emoji font and openclipart from Debian, and nine
 emoji sets packaged for npm.  Sprites are cached as one pickle: a list of Sprite records.
 
-A *drawing family* is what must not be divided between train and test: one emoji vendor's glyphs of a
-kind (Noto and its first version count as one vendor, so do the two Fluent sets), or one openclipart
-author.  About one family in four of each kind is held out for the test split.
+A *drawing family* is what must not be divided between train and test: the glyphs of one emoji vendor
+(Noto and its first version count as one vendor, so do the two Fluent and the two EmojiOne sets).
+Of every kind one vendor is held out, by rotation over the five vendors that draw nearly every kind.
 """
 import io
 import json
 import pickle
-import random
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -26,9 +25,13 @@ NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 CLIPART = Path("/usr/share/openclipart/svg")
 NPM_SCOPE = "@iconify-json"
 NPM_PACKAGES = {"noto-v1": "1.2.5", "twemoji": "1.2.5", "fluent-emoji": "1.2.7", "fluent-emoji-flat": "1.2.6",
-                "emojione": "1.2.3", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4"}
-FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji"}
-REJECTED = {"fxemoji/bird", "noto-v1/train", "noto-v1/laptop", "fxemoji/umbrella"}    # unlike their kind
+                "emojione": "1.2.3", "emojione-v1": "1.2.3", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4",
+                "openmoji": "1.2.29"}
+FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione-v1": "emojione"}
+ROTATION = ["noto", "twemoji", "fluent-emoji", "emojione", "openmoji"]      # held out by kind index
+# Unlike their kind, or painted on a background of their own.
+REJECTED = {"fxemoji/cow", "fxemoji/pig", "fxemoji/umbrella", "fxemoji/sailboat", "fxemoji/crab", "emojione/camel",
+            "streamline-emojis/horse"}
 SIDE = 176          # longest side of a cached sprite in pixels
 
 
@@ -101,24 +104,13 @@ def clipart(kind):
             yield f"openclipart/{name}", render_svg(paths[0].read_bytes())
 
 
-def clipart_family(name):
-    """Drawings whose names differ only in digits and a suffix come from one author and look alike."""
-    return "openclipart/" + "".join(c for c in name if c.isalpha())[:14]
-
-
-def hold_out(sprites, kind, rng):
-    """Marks about a quarter of the kind's drawing families as test; Noto or openclipart when possible."""
-    families = sorted({s.family for s in sprites})
-    drawn = [f for f in families if f.startswith("openclipart/")]
-    emoji = [f for f in families if not f.startswith("openclipart/")]
-    rng.shuffle(drawn)
-    rotation = ["noto", "twemoji", "noto", "emojione", "fluent-emoji", "noto", "fxemoji"]
-    first = rotation[kind.index % len(rotation)]
-    test = {first if first in emoji else "noto"}
-    if len(drawn) >= 3:
-        test.update(drawn[:len(drawn) // 3])
+def hold_out(sprites, kind):
+    """Marks the drawings of one vendor as test: the kind's turn in the rotation, or the next vendor that draws it."""
+    families = {s.family for s in sprites}
+    turn = kind.index % len(ROTATION)
+    test = next(f for f in ROTATION[turn:] + ROTATION[:turn] if f in families)
     for sprite in sprites:
-        sprite.split = "test" if sprite.family in test else "train"
+        sprite.split = "test" if sprite.family == test else "train"
 
 
 def load_sprites(work):
@@ -127,19 +119,18 @@ def load_sprites(work):
     if cache.exists():
         return pickle.loads(cache.read_bytes())
     tables = {p: npm_icons(work, p, v) for p, v in NPM_PACKAGES.items()}
-    rng = random.Random(1)
     sprites = []
     for kind in KINDS:
         found = [("noto", s, i) for s, i in noto_glyphs(kind)]
         for package, table in tables.items():
             found += [(FAMILY.get(package, package), s, i) for s, i in emoji_svgs(kind, package, table)]
-        found += [(clipart_family(s.split("/")[1]), s, i) for s, i in clipart(kind)]
+        found += [("openclipart", s, i) for s, i in clipart(kind)]
         mine = []
         for family, source, image in found:
             pixels = trim(image) if image is not None and source not in REJECTED else None
             if pixels is not None:
                 mine.append(Sprite(kind.index, source, family, "", pixels))
-        hold_out(mine, kind, rng)
+        hold_out(mine, kind)
         sprites += mine
     cache.write_bytes(pickle.dumps(sprites))
     return sprites

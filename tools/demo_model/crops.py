@@ -1,69 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small pictures of single drawings: a cheap first lesson for the tower before whole scenes."""
+"""Small pictures of single drawings, made in batches: a cheap first lesson for the tower before whole scenes."""
+import math
 import random
-from dataclasses import replace
 
 import numpy as np
-from PIL import Image
+import torch
+import torch.nn.functional as F
+
+import scenes
+from kinds import KINDS
 
 SIDE = 64
+CANVAS = 96                     # side of a drawing in the atlas
+BACKGROUNDS, PATCH = 1500, 128
+BEND = 0.14                     # greatest strength of the bending
 
 
-def crop(sprite, background, rng):
-    """One drawing, varied in shape and colour, on a patch of background u8 [SIDE,SIDE,3]."""
-    image = Image.fromarray(sprite.pixels)
-    if rng.random() < 0.5:
-        image = image.transpose(Image.FLIP_LEFT_RIGHT)
-    longest = rng.uniform(0.62, 1.05) * SIDE
-    scale = longest / max(image.size)
-    size = [max(6, round(v * scale * rng.uniform(0.85, 1.18))) for v in image.size]
-    image = image.resize(size, Image.BILINEAR)
-    if rng.random() < 0.5:
-        image = image.rotate(rng.uniform(-14, 14), Image.BILINEAR, expand=True)
-    pixels = np.asarray(image).astype(np.float32)
-    colour, alpha = pixels[..., :3], pixels[..., 3:] / 255
-    if rng.random() < 0.35:
-        grey = colour.mean(-1, keepdims=True)
-        colour = np.clip(grey + rng.choice([0.0, 0.4, 0.7, 1.5]) * (colour - grey), 0, 255)
-    if rng.random() < 0.08:
-        colour = colour[..., rng.sample(range(3), 3)]
-    light = rng.uniform(0.65, 1.08)
-    colour = colour * light * np.array([rng.uniform(0.75, 1.25) for _ in range(3)], np.float32)
-    x, y = (round((SIDE - n) / 2 + rng.uniform(-0.1, 0.1) * SIDE) for n in image.size)
-    out = background.astype(np.float32)
-    x0, y0, x1, y1 = max(0, x), max(0, y), min(SIDE, x + image.width), min(SIDE, y + image.height)
-    part = (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
-    out[y0:y1, x0:x1] += alpha[part] * (colour[part] - out[y0:y1, x0:x1])
-    if rng.random() < 0.2:
-        out += np.random.default_rng(rng.randrange(1 << 30)).normal(0, rng.uniform(1, 5), out.shape)
-    return np.clip(out, 0, 255).astype(np.uint8)
+def backgrounds(work):
+    """Painted scenes without objects u8 [BACKGROUNDS,3,PATCH,PATCH], cached in WORK."""
+    path = work / "backgrounds.npy"
+    if not path.exists():
+        out = np.empty((BACKGROUNDS, 3, PATCH, PATCH), np.uint8)
+        for i in range(BACKGROUNDS):
+            rng = random.Random(f"background {i}")
+            place = rng.choice(scenes.PLACES)
+            scene = {"place": place, "time": rng.choice(scenes.TIMES), "weather": scenes.choose_weather(place, rng),
+                     "horizon": rng.uniform(0.42, 0.6), "seed": i}
+            image = scenes.Painter(scene, (2 * PATCH, 2 * PATCH)).paint().reduce(2)
+            scenes.precipitation(image, scene, rng)
+            out[i] = np.asarray(image).transpose(2, 0, 1)
+        np.save(path, out)
+    return np.load(path)
 
 
-def batch(table, images, count, rng):
-    """table: {kind: [(id, sprite)]} of one split; images u8 [n,256,256,3] give backgrounds.
-
-    -> crops u8 [count,SIDE,SIDE,3], kind indices [count].  Drawings are drawn evenly by kind, then by family.
-    """
-    out, labels = np.empty((count, SIDE, SIDE, 3), np.uint8), np.empty(count, np.int64)
-    for i in range(count):
-        kind = rng.randrange(len(table))
-        family = rng.choice(sorted({s.family for _, s in table[kind]}))
-        sprite = rng.choice([s for _, s in table[kind] if s.family == family])
-        picture = images[rng.randrange(len(images))]
-        y, x = rng.randrange(40, 256 - SIDE - 40), rng.randrange(0, 256 - SIDE)
-        out[i], labels[i] = crop(sprite, picture[y:y + SIDE, x:x + SIDE], rng), kind
-    return out, labels
+def bend(count, side, dice):
+    """Smooth random displacements [count,side,side,2] in units of half a picture, as grid_sample takes them."""
+    strength = BEND * torch.rand(count, 1, 1, 1, generator=dice)
+    knots = strength * torch.randn(count, 2, 5, 5, generator=dice)
+    return F.interpolate(knots, (side, side), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
 
 
-def shrink(table):
-    """The table with drawings reduced to what a crop can show, which makes crops cheaper."""
-    def small(sprite):
-        image = Image.fromarray(sprite.pixels)
-        image.thumbnail((80, 80), Image.LANCZOS)
-        return replace(sprite, pixels=np.asarray(image))
-    return {kind: [(i, small(s)) for i, s in entries] for kind, entries in table.items()}
+class Atlas:
+    """All drawings of one split on equal canvases, and the random pictures made of them."""
 
+    def __init__(self, entries, patches):
+        """entries: {kind: [(id, Sprite)]}; patches u8 [n,3,PATCH,PATCH]."""
+        self.patches = torch.from_numpy(patches)
+        drawings, self.groups = [], []
+        for kind in range(len(KINDS)):
+            families = {}
+            for _, sprite in entries[kind]:
+                families.setdefault(sprite.family, []).append(len(drawings))
+                drawings.append(self.canvas(sprite.pixels))
+            self.groups.append(list(families.values()))
+        self.drawings = torch.from_numpy(np.stack(drawings))
 
-def fixed_set(table, images, count, seed):
-    """A reproducible test set of crops."""
-    return batch(table, images, count, random.Random(seed))
+    @staticmethod
+    def canvas(pixels):
+        """RGBA u8 [h,w,4] -> u8 [4,CANVAS,CANVAS], centred, colours times alpha."""
+        x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)
+        x = torch.cat([x[:3] * x[3:] / 255, x[3:]])
+        scale = CANVAS * 0.98 / max(x.shape[1:])
+        size = [max(2, min(CANVAS, round(v * scale))) for v in x.shape[1:]]
+        x = F.interpolate(x[None], size, mode="bilinear", antialias=True)[0]
+        out = np.zeros((4, CANVAS, CANVAS), np.uint8)
+        top, left = ((CANVAS - v) // 2 for v in size)
+        out[:, top:top + size[0], left:left + size[1]] = x.round().clamp(0, 255).numpy()
+        return out
+
+    def batch(self, count, seed, bent=False, side=SIDE):
+        """-> pixels f32 [count,3,side,side] in 0..1 and kinds [count]; drawn evenly by kind, then by family."""
+        rng, dice = random.Random(seed), torch.Generator().manual_seed(seed)
+        kinds = [rng.randrange(len(KINDS)) for _ in range(count)]
+        picks = [rng.choice(rng.choice(self.groups[k])) for k in kinds]
+        moves, colours = torch.empty(count, 2, 3), torch.empty(count, 3, 3)
+        back = torch.empty(count, 3, side, side)
+        for i in range(count):
+            moves[i] = torch.tensor(self.move(rng))
+            colours[i] = torch.from_numpy(scenes.colour_matrix(rng)) * rng.uniform(0.6, 1.05)
+            y, x = (rng.randrange(PATCH - side + 1) for _ in range(2))
+            back[i] = self.patches[rng.randrange(len(self.patches)), :, y:y + side, x:x + side]
+        grid = F.affine_grid(moves, (count, 4, side, side), align_corners=False)
+        if bent:
+            grid = grid + bend(count, side, dice)
+        front = F.grid_sample(self.drawings[picks].float(), grid, align_corners=False)
+        for i in range(count):
+            if rng.random() < 0.3:                                   # something hides a part
+                y, x = (rng.randrange(side) for _ in range(2))
+                front[i, :, y:y + rng.randrange(side // 3), x:x + rng.randrange(side // 3)] = 0
+            if rng.random() < 0.2:
+                front[i] = F.avg_pool2d(front[i][None], 3, 1, 1)[0]
+        alpha = front[:, 3:]
+        paint = torch.minimum(torch.einsum("nij,njhw->nihw", colours, front[:, :3]).clamp(min=0), alpha)
+        out = back * (1 - alpha / 255) + paint
+        out += torch.randn(1, 3, side, side, generator=dice) * (4 * torch.rand(count, 1, 1, 1, generator=dice) ** 3)
+        return (out / 255).clamp(0, 1).contiguous(memory_format=torch.channels_last), torch.tensor(kinds)
+
+    @staticmethod
+    def move(rng):
+        """Random map from picture to canvas coordinates [2,3]: size, proportions, turn, shear, mirror, place."""
+        size = rng.uniform(0.62, 1.1)
+        wide, high = size * rng.uniform(0.85, 1.18), size * rng.uniform(0.9, 1.1)
+        angle = rng.gauss(0, 0.15) if rng.random() < 0.6 else 0.0
+        shear = rng.gauss(0, 0.1) if rng.random() < 0.5 else 0.0
+        mirror = rng.choice([-1, 1])
+        c, s = math.cos(angle), math.sin(angle)
+        a = [[mirror * c / wide, mirror * (s + shear) / wide], [-s / high, c / high]]
+        x, y = (rng.uniform(-0.2, 0.2) for _ in range(2))
+        return [[a[0][0], a[0][1], -a[0][0] * x - a[0][1] * y], [a[1][0], a[1][1], -a[1][0] * x - a[1][1] * y]]

@@ -14,7 +14,7 @@ from assets import load_sprites
 from kinds import BY_NAME, KINDS
 
 SHARD = 2048
-TRAIN_SEED, VALID_SEED, TEST_SEED, SEEN_SEED = 10_000_000, 70_000_000, 80_000_000, 90_000_000
+TRAIN_SEED, TEST_SEED, SEEN_SEED = 10_000_000, 80_000_000, 90_000_000
 MAX_COUNT = 3
 
 # Layout of the target vector of one tower cell: name -> width.
@@ -95,13 +95,12 @@ def render_shard(work, name, seeds, split, sprites=None):
     os.replace(part, done)
 
 
-def render_all(work, shards, first=0, step=1):
-    """Validation, test and training shards; several processes may share the work by `first` and `step`."""
+def render_all(work, shards):
+    """Test, seen and training shards; what is on disk already is kept."""
     sprites = load_sprites(work)
-    if first == 0:
-        render_shard(work, "test", range(TEST_SEED, TEST_SEED + 500), "test", sprites)
-        render_shard(work, "seen", range(SEEN_SEED, SEEN_SEED + 500), "train", sprites)
-    for k in range(first, shards, step):
+    render_shard(work, "test", range(TEST_SEED, TEST_SEED + 500), "test", sprites)
+    render_shard(work, "seen", range(SEEN_SEED, SEEN_SEED + 500), "train", sprites)
+    for k in range(shards):
         start = TRAIN_SEED + k * SHARD
         render_shard(work, f"train{k:03d}", range(start, start + SHARD), "train", sprites)
         print(f"rendered shard {k + 1} of {shards}", flush=True)

@@ -78,19 +78,19 @@ def score(graph, text):
     return out
 
 
-def questions(graphs):
-    """Half of the scenes get noisy object tags in the prompt; {question: [scene index]}."""
+def questions(graphs, tagged):
+    """The prompt of each scene, with noisy object tags in half of them if `tagged`; {question: [scene index]}."""
     groups = {}
     for i, graph in enumerate(graphs):
-        tags = captions.noisy_tags(graph, random.Random(i)) if i % 2 else []
+        tags = captions.noisy_tags(graph, random.Random(i)) if tagged and i % 2 else []
         groups.setdefault(captions.tag_block(tags) + captions.SEVEN_POINT, []).append(i)
     return groups
 
 
-def caption_all(model, image_tokens, graphs):
+def caption_all(model, image_tokens, graphs, tagged=True):
     """Greedy captions [n]; scenes with the same prompt length are decoded together."""
     by_length = {}
-    for question, members in questions(graphs).items():
+    for question, members in questions(graphs, tagged).items():
         by_length.setdefault(len(model.prompt_ids(question)[1]), []).extend((i, question) for i in members)
     out = [""] * len(graphs)
     for group in by_length.values():
@@ -134,6 +134,7 @@ def main():
         if args.quick:
             break
         if split == "test":
+            columns["unseen, no tags"] = percent(graphs, caption_all(model, tokens, graphs, tagged=False))
             blind = tokens.mean((0, 1), keepdim=True).expand_as(tokens)
             columns["no image"] = percent(graphs, caption_all(model, blind, graphs))
     print(f"| {len(graphs)} scenes, greedy, seven-point prompt, tags in half | " + " | ".join(columns) + " |")

@@ -21,6 +21,11 @@ LM = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "num
 
 # ---------------------------------------------------------------------------------------------------- tower
 
+def gelu(x):
+    """GELU of x [n,c,h,w] in channels-last memory; seen as [n,h,w,c] oneDNN takes it, five times faster."""
+    return F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 def conv_bn(cin, cout, kernel, stride, groups):
     return nn.ModuleDict({"conv": nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False),
                           "bn": nn.BatchNorm2d(cout, eps=BN_EPS)})
@@ -56,7 +61,7 @@ class ConvFFN(nn.Module):
         self.fc2 = nn.Conv2d(MLP_RATIO * c, c, 1)
 
     def forward(self, x):
-        return self.fc2(F.gelu(self.fc1(apply_conv_bn(self.conv, x))))
+        return self.fc2(gelu(self.fc1(apply_conv_bn(self.conv, x))))
 
 
 class RepMixerBlock(nn.Module):
@@ -107,7 +112,7 @@ class Downsample(nn.Module):
         self.point = conv_bn(cout, cout, 1, 1, 1)
 
     def forward(self, x):
-        return F.gelu(apply_conv_bn(self.point, F.gelu(self.se(apply_conv_bn(self.large, x)))))
+        return gelu(apply_conv_bn(self.point, gelu(self.se(apply_conv_bn(self.large, x)))))
 
 
 class Tower(nn.Module):
@@ -126,11 +131,11 @@ class Tower(nn.Module):
 
     def forward(self, x):
         for unit in self.stem:
-            x = F.gelu(apply_conv_bn(unit, x))
+            x = gelu(apply_conv_bn(unit, x))
         for i in range(3):
             x = self.down[i](self.stages[i](x))
         x = self.stages[3](x + self.position(x))
-        x = F.gelu(self.expand_se(apply_conv_bn(self.expand, x)))
+        x = gelu(self.expand_se(apply_conv_bn(self.expand, x)))
         return x.flatten(2).transpose(1, 2)
 
 

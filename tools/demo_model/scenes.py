@@ -3,6 +3,7 @@
 
 A scene graph is a plain dict (JSON-able):
   width, height   size of the picture in pixels
+  varied          whether drawings are painted with changed colours and proportions (training only)
   place, time, weather
   objects         list, main object first, then the others from left to right; each has
                   kind, count, box [x0,y0,x1,y1] in fractions of the picture, third, sprites (drawing ids),
@@ -20,7 +21,7 @@ from kinds import BY_NAME, KINDS
 
 SIDE = 256                      # tower input
 GRID = 8                        # tower tokens per side
-MAX_OBJECTS = 5
+MAX_OBJECTS = 4
 PLACES = ["park", "beach", "city street", "farm field", "forest", "desert", "snowy mountain",
           "kitchen", "bedroom", "underwater"]
 INDOOR = {"kitchen", "bedroom"}
@@ -69,7 +70,7 @@ def choose_weather(place, rng):
 def others_for(place, main, kinds, rng):
     """Kinds of the secondary objects: anything whose habitat contains the place, all different."""
     pool = [k for k in kinds if place in HABITAT[k.group] and k is not main]
-    return rng.sample(pool, rng.choices(range(MAX_OBJECTS), [0.14, 0.3, 0.3, 0.18, 0.08])[0])
+    return rng.sample(pool, rng.choices(range(MAX_OBJECTS), [0.15, 0.37, 0.33, 0.15])[0])
 
 
 def overlap(a, b):
@@ -90,9 +91,11 @@ def relation_to(main, box):
     return "above" if dy < 0 else "below"
 
 
-def object_box(kind, count, size, sprite, aspect, third, horizon, rng):
+def object_box(kind, count, size, sprite, aspect, third, horizon, varied, rng):
     """A random box in fractions for `count` copies of a sprite; size is a fraction of the shorter side."""
     h, w = sprite.pixels.shape[:2]
+    if varied:
+        w *= rng.uniform(0.85, 1.18)
     unit_w, unit_h = (size / max(1.0, aspect), size * min(1.0, aspect))       # shorter side -> fractions
     wide = w / max(w, h) * unit_w * (1 + 0.8 * (count - 1))
     high = h / max(w, h) * unit_h
@@ -125,18 +128,18 @@ def random_scene(seed, sprites_of, split="train"):
     main = rng.choice(kinds)
     place = rng.choice(HABITAT[main.group])
     horizon = rng.uniform(0.42, 0.6)
-    scene = {"width": width, "height": height, "place": place, "time": rng.choice(TIMES),
+    scene = {"width": width, "height": height, "varied": split == "train", "place": place, "time": rng.choice(TIMES),
              "weather": choose_weather(place, rng), "horizon": horizon, "seed": rng.randrange(1 << 30), "objects": []}
     for kind in [main] + others_for(place, main, kinds, rng):
         first = not scene["objects"]
         for _ in range(12):
             sid, sprite = rng.choice(sprites_of[split][kind.index])
             count = rng.choices([1, 2, 3], [0.74, 0.18, 0.08] if first else [0.84, 0.13, 0.03])[0]
-            size = rng.uniform(0.4, 0.62) if first else rng.uniform(0.2, 0.32)
+            size = rng.uniform(0.48, 0.7) if first else rng.uniform(0.24, 0.36)
             if first and count > 1:
                 size *= 0.75
             third = rng.choice(THIRDS) if first else None
-            box = object_box(kind, count, size, sprite, width / height, third, horizon, rng)
+            box = object_box(kind, count, size, sprite, width / height, third, horizon, scene["varied"], rng)
             if box[1] < 0 or box[0] < 0 or box[2] > 1:
                 continue
             main_box = scene["objects"][0]["box"] if not first else None
@@ -157,9 +160,9 @@ def random_scene(seed, sprites_of, split="train"):
 # ----------------------------------------------------------------------------------------------- background
 
 SKY = {  # time -> colours at the top and at the horizon
-    "morning": ((150, 190, 235), (255, 226, 190)), "midday": ((60, 140, 235), (175, 220, 250)),
+    "morning": ((165, 195, 230), (255, 214, 165)), "midday": ((60, 140, 235), (175, 220, 250)),
     "sunset": ((110, 70, 130), (255, 140, 60)), "night": ((8, 12, 40), (35, 45, 90))}
-TINT = {"morning": (1.0, 0.95, 0.86), "midday": (1.0, 1.0, 1.0), "sunset": (0.95, 0.7, 0.58), "night": (0.4, 0.44, 0.66)}
+TINT = {"morning": (1.0, 0.92, 0.78), "midday": (1.0, 1.0, 1.0), "sunset": (0.95, 0.7, 0.58), "night": (0.4, 0.44, 0.66)}
 
 
 def jitter(colour, rng, amount=14):
@@ -452,6 +455,16 @@ def precipitation(image, scene, rng):
 
 # -------------------------------------------------------------------------------------------------- objects
 
+def colour_matrix(rng):
+    """A random change of colour [3,3]: hue, saturation and the strength of each channel."""
+    hue = rng.gauss(0, 0.2) if rng.random() < 0.92 else rng.uniform(-3.14, 3.14)
+    c, s = math.cos(hue), math.sin(hue)
+    turn = c * np.eye(3) + (1 - c) / 3 + s / math.sqrt(3) * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    strength = rng.choice([0.0, 0.3]) if rng.random() < 0.08 else rng.uniform(0.6, 1.35)
+    matrix = (strength * np.eye(3) + (1 - strength) / 3) @ turn
+    return (matrix * [[rng.uniform(0.85, 1.15)] for _ in range(3)] * rng.uniform(0.8, 1.1)).astype(np.float32)
+
+
 def sprite_image(sprite, box, size, scene, mirror, angle, rng):
     """One sprite scaled to its pixel box, turned a little and lit by the time of day (RGBA)."""
     w, h = max(3, round(box[2] * size[0]) - round(box[0] * size[0])), max(3, round(box[3] * size[1]) - round(box[1] * size[1]))
@@ -462,6 +475,8 @@ def sprite_image(sprite, box, size, scene, mirror, angle, rng):
     if angle:
         image = image.rotate(angle, Image.BILINEAR)
     pixels = np.asarray(image).astype(np.float32)
+    if scene["varied"]:
+        pixels[..., :3] = pixels[..., :3] @ colour_matrix(rng).T
     light = np.array(TINT[scene["time"]]) * 0.45 + 0.55 if scene["place"] != "underwater" else np.array([0.85, 0.95, 1.0])
     light = light * (1 + np.array([rng.uniform(-0.06, 0.06) for _ in range(3)]))
     pixels[..., :3] = np.clip(pixels[..., :3] * light, 0, 255)

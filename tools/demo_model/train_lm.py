@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Phases B to D: the language model learns to read image tokens and to write captions.
+"""The language model learns to read image tokens and to write captions.
 
   oracle    image tokens are a linear map of the true dense targets; needs no tower, so it can run
             while the tower is still in training
@@ -22,16 +22,14 @@ from torch import nn
 import bpe
 import captions
 import dataset
-import parallel
 from kinds import KINDS
 from model import FEATURES, LM, Projector, Qwen2, Tower, set_fake_quant
-from parallel import log
 
 VOCAB = 1536                    # entries in the embedding, a multiple of 64; the last one is the image placeholder
 BPE_SIZE = 1500
-BATCH, WARM_UP, WEIGHT_DECAY, FACT_WEIGHT = 16, 100, 0.05, 3.0
+BATCH, WARM_UP, COOL_DOWN, WEIGHT_DECAY, FACT_WEIGHT = 16, 100, 0.4, 0.05, 3.0
 # Styles of conversation and their shares: the long prompt costs most, so it comes late.
-EARLY, LATE = {"outline": 0.9, "short": 0.1}, {"outline": 0.3, "full": 0.62, "short": 0.08}
+EARLY, LATE = {"outline": 0.85, "short": 0.15}, {"outline": 0.15, "full": 0.75, "short": 0.1}
 OUTLINE = "Describe the scene in seven points."
 
 
@@ -89,8 +87,9 @@ def loss_of(lm, image_tokens, samples):
         weight += weights
     cut = len(samples[0][0])
     words = lm.embed_tokens(ids)
-    hidden = lm(torch.cat([words[:, :cut], image_tokens, words[:, cut:]], 1))
-    logits = lm.logits(hidden[at_row, at_column])
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = lm(torch.cat([words[:, :cut], image_tokens, words[:, cut:]], 1))
+        logits = lm.logits(hidden[at_row, at_column]).float()
     goal, weight = torch.tensor(goal), torch.tensor(weight)
     loss = (F.cross_entropy(logits, goal, reduction="none") * weight).sum() / weight.sum()
     facts = weight > 1
@@ -121,19 +120,20 @@ def tower_features(tower, images):
 
 def load_tower(work):
     tower = Tower()
-    tower.load_state_dict(torch.load(work / "tower.pt")["tower"])
+    average = torch.load(work / "scenes256.pt")["average"]
+    tower.load_state_dict({name[len("tower."):]: value for name, value in average.items() if name.startswith("tower.")})
     return tower.to(memory_format=torch.channels_last).eval()
 
 
 def cache_features(work, names):
-    """Writes WORK/data/NAME_features.npy for the shards that lack it; they belong to the present tower.pt."""
+    """Writes WORK/data/NAME_features.npy for the shards that lack it; they belong to the present scenes256.pt."""
     tower = load_tower(work)
     for name in names:
         path = dataset.shard_path(work, name, "features.npy")
         if not path.exists():
             images, _, _ = dataset.load_shard(work, name)
             np.save(path, tower_features(tower, images))
-            log(f"features of {name}")
+            print(f"features of {name}", flush=True)
 
 
 def spoil(target, rng):
@@ -174,34 +174,32 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
     began, ran, hits, total = time.time(), 0, [], []
     while step < steps:
         rng = random.Random(f"{phase} {step}")
-        pick = np.array(parallel.share(sorted(rng.sample(range(size), BATCH))))
+        pick = np.array(sorted(rng.sample(range(size), BATCH)))
         mix = LATE if step >= late * steps else EARLY
         style = rng.choices(list(mix), list(mix.values()))[0]
-        rng = random.Random(f"{phase} {step} {parallel.rank()}")
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-        loss, hit = loss_of(modules["lm"], image_tokens(pick, np.random.RandomState(step * 100 + parallel.rank())),
+            group["lr"] = rate * min(1, (step + 1) / WARM_UP, 0.01 + (1 - step / steps) / COOL_DOWN)
+        loss, hit = loss_of(modules["lm"], image_tokens(pick, np.random.RandomState(step)),
                             [samples.draw(graphs[i], style, rng) for i in pick])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for m in modules.values() for p in m.parameters() if p.grad is not None]
-        parallel.average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step, ran = step + 1, ran + 1
         hits.append(hit)
         total.append(loss.item())
         if step % 25 == 0:
-            log(f"{phase} {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f} facts {np.mean(hits):.3f}")
+            print(f"{phase} {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f} facts {np.mean(hits):.3f}", flush=True)
             hits, total = [], []
-        if (step % 100 == 0 or step == steps) and parallel.rank() == 0:
+        if step % 100 == 0 or step == steps:
             state = {name: module.state_dict() for name, module in modules.items()}
             torch.save(dict(state, optimizer=optimizer.state_dict(), step=step), path.with_suffix(".part"))
             path.with_suffix(".part").replace(path)
 
 
 def train_oracle(work, shards, steps):
-    """Phase B: language model on true targets."""
+    """Language model on true targets."""
     torch.manual_seed(3)
     graphs, coverage = load_graphs(work, shards)
     tokenizer = tokenizer_of(work, graphs)
@@ -213,7 +211,7 @@ def train_oracle(work, shards, steps):
         out = oracle(torch.from_numpy(target))
         return out + 0.1 * out.detach().std() * torch.from_numpy(rng.randn(*out.shape).astype(np.float32))
 
-    run_phase(work, "oracle", {"lm": lm, "oracle": oracle}, tokens, len(graphs), graphs, Samples(tokenizer), steps, 2e-3, 0.75)
+    run_phase(work, "oracle", {"lm": lm, "oracle": oracle}, tokens, len(graphs), graphs, Samples(tokenizer), steps, 2e-3, 1.0)
 
 
 def tokenizer_of(work, graphs=None):
@@ -239,11 +237,11 @@ def distil_projector(projector, oracle, features, graphs, coverage, steps):
         loss.backward()
         optimizer.step()
         if step % 100 == 99:
-            log(f"projector {step + 1}/{steps} unexplained variance {loss.item():.3f}")
+            print(f"projector {step + 1}/{steps} unexplained variance {loss.item():.3f}", flush=True)
 
 
 def train_features(work, shards, phase, start, steps, rate, quant):
-    """Phases C and D: projector and language model on tower features, from the state of phase `start`."""
+    """Projector and language model on tower features, from the state of phase `start`."""
     torch.manual_seed(4)
     names = dataset.available_shards(work)[:shards]
     cache_features(work, names)
@@ -268,4 +266,4 @@ def train_features(work, shards, phase, start, steps, rate, quant):
         return projector(x * noise)
 
     run_phase(work, phase, {"lm": lm, "projector": projector}, tokens, len(features), graphs, Samples(tokenizer_of(work)), steps, rate,
-              0.4 if not quant else 0.0)
+              0.5 if not quant else 0.0)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Phase A: trains the tower; the linear heads are thrown away afterwards.
+"""Trains the tower; the linear heads are thrown away afterwards.
 
 First on small crops of single drawings (cheap, many drawings per second), then on whole scenes with dense
-targets per token.  Every token must tell which kinds its cell shows, and the whole scene: main kind, its third and count,
-place, time, weather, and its own row and column.  The language model then finds all facts in any token.
+targets per token, at half size and at full size.  Every token must tell which kinds its cell shows, and the whole
+scene: main kind, its third and count, place, time, weather, and its own row and column.  The language model then finds
+all facts in any token.  What is kept is a running average of the weights.
 """
-import math
-import random
+import copy
 import time
 
 import numpy as np
@@ -16,16 +16,15 @@ from torch import nn
 
 import crops
 import dataset
-import parallel
 import scenes
 from assets import load_sprites
 from model import FEATURES, Tower
-from parallel import log
 
-CROP_BATCH, CROP_LR = 64, 3e-3
-BATCH, PEAK_LR, WARM_UP, WEIGHT_DECAY = 16, 1.5e-3, 100, 0.03
-STRIDE = 32
-SIZES = [(0.5, 160), (1.0, 256)]       # small inputs first: (until this share of the steps, side)
+CROP_BATCH, CROP_LR, BENT_FROM = 128, 3e-3, 0.625
+PEAK_LR, WARM_UP, COOL_DOWN, WEIGHT_DECAY, AVERAGE = 2e-3, 100, 0.4, 0.03, 0.998
+STRIDE = 32                     # of the tower
+SCENE_BEND = 0.6                # scenes are bent less than crops, so that objects stay in their cells
+BATCH = {128: 32, 256: 16}      # by side of the input
 WEIGHTS = {"cell": 3.0, "main_here": 0.5, "main": 2.0, "third": 0.7, "count": 0.5, "place": 0.5, "time": 0.7, "weather": 0.5,
            "present": 0.1, "many": 0.1, "row": 0.1, "column": 0.1}
 
@@ -55,149 +54,141 @@ def losses(out, target):
     return result
 
 
-def batch(images, coverage, graphs, pick, side=256):
-    """Rows `pick` of a shard -> pixels f32 [n,3,side,side], targets f32 [n,(side/32)^2,TARGET_WIDTH]."""
+def batch(images, coverage, graphs, pick, side=256, seed=None):
+    """Rows `pick` of a shard -> pixels f32 [n,3,side,side], targets f32 [n,(side/32)^2,TARGET_WIDTH].
+
+    With a seed half of the pictures are mirrored, their colours change and they are bent a little.
+    """
     pixels = torch.from_numpy(np.ascontiguousarray(images[pick])).permute(0, 3, 1, 2).float() / 255
-    covers = coverage[pick]
+    covers, third = coverage[pick], dataset.SLICES["third"]
     if side != pixels.shape[-1]:
-        pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
-        grid, old = side // STRIDE, covers.shape[-1]
-        n, objects = covers.shape[:2]
-        fine = covers.repeat(grid, 2).repeat(grid, 3).astype(np.float32)
-        covers = fine.reshape(n, objects, grid, old, grid, old).mean((3, 5))
-    return pixels, torch.from_numpy(dataset.targets([graphs[i] for i in pick], covers))
+        pixels = F.avg_pool2d(pixels, pixels.shape[-1] // side)
+        n, objects, old, grid = *covers.shape[:3], side // STRIDE
+        covers = covers.reshape(n, objects, grid, old // grid, grid, old // grid).mean((3, 5))
+    mirrored = np.zeros(len(pick), bool)
+    if seed is not None:
+        rng = np.random.RandomState(seed)
+        mirrored = rng.rand(len(pick)) < 0.5
+        pixels[mirrored] = pixels[mirrored].flip(-1)
+        covers = np.where(mirrored[:, None, None, None], covers[..., ::-1], covers)
+        gain = rng.uniform(0.9, 1.1, (len(pick), 3, 1, 1)) * rng.uniform(0.85, 1.1, (len(pick), 1, 1, 1))
+        pixels = (pixels * torch.from_numpy(gain.astype(np.float32))).clamp(max=1)
+        still = F.affine_grid(torch.eye(2, 3).expand(len(pick), 2, 3), pixels.shape, align_corners=False)
+        moves = crops.bend(len(pick), side, torch.Generator().manual_seed(seed)) * SCENE_BEND
+        pixels = F.grid_sample(pixels, still + moves, padding_mode="border", align_corners=False)
+    target = dataset.targets([graphs[i] for i in pick], covers)
+    target[mirrored, :, third] = target[mirrored, :, third][..., ::-1]
+    return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(target)
 
 
 @torch.no_grad()
-def accuracy(tower, head, shard, count=500):
+def accuracy(tower, head, shard, count=500, side=256):
     """Share of scenes whose mean prediction over tokens is right: {main, third, place, time, weather, count}."""
     images, coverage, graphs = shard
     right, total = {}, 0
     tower.eval()
     for at in range(0, min(count, len(graphs)), 25):
-        pixels, target = batch(images, coverage, graphs, np.arange(at, min(at + 25, len(graphs))))
+        pixels, target = batch(images, coverage, graphs, np.arange(at, min(at + 25, len(graphs))), side)
         out = head(tower(pixels))[..., 1:].mean(1)
         for name in ("main", "third", "count", "place", "time", "weather"):
             part = dataset.SLICES[name]
             hit = (out[:, part].argmax(-1) == target[:, 0, part].argmax(-1)).sum().item()
             right[name] = right.get(name, 0) + hit
         total += len(pixels)
-    tower.train()
     return {name: round(hit / total, 3) for name, hit in right.items()}
 
 
-def new_tower():
-    torch.manual_seed(1)
-    return Tower().to(memory_format=torch.channels_last), nn.Linear(FEATURES, 1 + dataset.TARGET_WIDTH)
+class Training:
+    """Tower, heads, optimiser and running average of one phase, with its state in WORK/NAME.pt."""
+
+    def __init__(self, work, name, rate, steps, start=None):
+        """start: state file of the phase whose average this one begins with."""
+        torch.manual_seed(1)
+        self.net = nn.ModuleDict({"tower": Tower(), "head": nn.Linear(FEATURES, 1 + dataset.TARGET_WIDTH)})
+        self.net = self.net.to(memory_format=torch.channels_last)
+        self.path, self.rate, self.steps, self.step = work / f"{name}.pt", rate, steps, 0
+        if start is not None:
+            self.net.load_state_dict(torch.load(work / f"{start}.pt")["average"])
+        self.average = copy.deepcopy(self.net)
+        decay = [p for p in self.net.parameters() if p.dim() > 1]
+        other = [p for p in self.net.parameters() if p.dim() <= 1]
+        self.optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": other, "weight_decay": 0.0}], rate)
+        if self.path.exists():
+            state = torch.load(self.path)
+            self.net.load_state_dict(state["net"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        self.began, self.total = time.time(), []
+
+    def update(self, loss):
+        """One step on the loss; logs and saves now and then."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * min(1, (self.step + 1) / WARM_UP, 0.01 + (1 - self.step / self.steps) / COOL_DOWN)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        with torch.no_grad():
+            keep = min(AVERAGE, self.step / (self.step + 10))
+            for mean, value in zip(self.average.state_dict().values(), self.net.state_dict().values()):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - keep)
+        self.total.append(loss.item())
+        if self.step % 50 == 0:
+            print(f"{self.path.stem} {self.step}/{self.steps} {time.time() - self.began:.0f}s loss {np.mean(self.total):.3f}", flush=True)
+            self.total = []
+        if self.step % 250 == 0 or self.step == self.steps:
+            state = {"net": self.net.state_dict(), "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+                     "step": self.step}
+            torch.save(state, self.path.with_suffix(".part"))
+            self.path.with_suffix(".part").replace(self.path)
 
 
-def optimizer_for(tower, head, rate):
-    decay = [p for p in tower.parameters() if p.dim() > 1] + [head.weight]
-    other = [p for p in tower.parameters() if p.dim() <= 1] + [head.bias]
-    return torch.optim.AdamW([{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": other, "weight_decay": 0.0}], rate)
-
-
-def save(path, tower, head, optimizer, step):
-    if parallel.rank() > 0:
-        return
-    state = {"tower": tower.state_dict(), "head": head.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-
-
-def restore(path, tower, head, optimizer=None):
-    """-> the step that was reached."""
-    state = torch.load(path)
-    tower.load_state_dict(state["tower"])
-    head.load_state_dict(state["head"])
-    if optimizer is not None:
-        optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
-
-
-def finish(tower, head, optimizer):
-    """Averages over the processes, clips and steps."""
-    parallel.average_gradients([p for m in (tower, head) for p in m.parameters() if p.grad is not None])
-    nn.utils.clip_grad_norm_(tower.parameters(), 5.0)
-    optimizer.step()
-
-
-def pixels_of(images):
-    """u8 [n,h,w,3] -> f32 [n,3,h,w] in 0..1, channels last in memory."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
-    return x.contiguous(memory_format=torch.channels_last)
+@torch.no_grad()
+def crop_accuracy(net, sets):
+    """{split: (pixels, kinds)} -> {split: share of kinds that are right}."""
+    net.eval()
+    out = {}
+    for split, (pixels, kinds) in sets.items():
+        hits = [net["head"](net["tower"](x).mean(1))[:, 1:][:, dataset.SLICES["main"]].argmax(-1) == y
+                for x, y in zip(pixels.split(128), kinds.split(128))]
+        out[split] = round(torch.cat(hits).float().mean().item(), 3)
+    return out
 
 
 def train_crops(work, steps):
-    """Teaches the kinds on crops; saves WORK/crops.pt and continues from it."""
-    tower, head = new_tower()
-    optimizer, path, step = optimizer_for(tower, head, CROP_LR), work / "crops.pt", 0
-    if path.exists():
-        step = restore(path, tower, head, optimizer)
-    table = {split: crops.shrink(part) for split, part in scenes.index_sprites(load_sprites(work)).items()}
-    images, _, _ = dataset.load_shard(work, dataset.available_shards(work)[0])
-    images = np.array(images[:600])
-    tests = {split: crops.fixed_set(table[split], images, 640, 7) for split in ("test", "train")}
-    began, total = time.time(), []
-    while step < steps:
-        count = len(parallel.share(range(CROP_BATCH)))
-        picture, label = crops.batch(table["train"], images, count, random.Random(step * 100 + parallel.rank()))
-        for group in optimizer.param_groups:
-            group["lr"] = CROP_LR * min(1, (step + 1) / WARM_UP) * (0.05 + 0.475 * (1 + math.cos(math.pi * step / steps)))
-        out = head(tower(pixels_of(picture)).mean(1))[:, 1:]
-        label = torch.from_numpy(label)
-        loss = sum(F.cross_entropy(out[:, dataset.SLICES[name]], label, label_smoothing=0.1) for name in ("main", "cell"))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        finish(tower, head, optimizer)
-        step += 1
-        total.append(loss.item() / 2)
-        if step % 50 == 0:
-            log(f"crops {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f}")
-            total = []
-        if step % 250 == 0 or step == steps:
-            save(path, tower, head, optimizer, step)
-        if (step % 250 == 0 or step == steps) and parallel.rank() == 0:
-            tower.eval()
-            with torch.no_grad():
-                for split, (picture, label) in tests.items():
-                    out = head(tower(pixels_of(picture)).mean(1))[:, 1:][:, dataset.SLICES["main"]]
-                    log(f"crops {step} {split} drawings: {(out.argmax(-1).numpy() == label).mean():.3f}")
-            tower.train()
+    """Teaches the kinds on crops, bent ones towards the end; state in WORK/crops.pt."""
+    run, table, patches = Training(work, "crops", CROP_LR, steps), scenes.index_sprites(load_sprites(work)), crops.backgrounds(work)
+    atlas = crops.Atlas(table["train"], patches)
+    sets = {"held-out": crops.Atlas(table["test"], patches).batch(1280, 7), "trained": atlas.batch(1280, 7)}
+    parts = [dataset.SLICES[name] for name in ("main", "cell")]
+    while run.step < steps:
+        pixels, kinds = atlas.batch(CROP_BATCH, 1000 + run.step, bent=run.step >= BENT_FROM * steps)
+        run.net.train()
+        out = run.net["head"](run.net["tower"](pixels).mean(1))[:, 1:]
+        run.update(sum(F.cross_entropy(out[:, part], kinds, label_smoothing=0.1) for part in parts))
+        if run.step % 250 == 0 or run.step == steps:
+            print(f"crops {run.step}: {crop_accuracy(run.average, sets)}", flush=True)
 
 
-def train(work, steps):
-    """Trains on scenes to `steps` from WORK/crops.pt, saving WORK/tower.pt now and then; continues from it."""
-    tower, head = new_tower()
-    optimizer, path, step = optimizer_for(tower, head, PEAK_LR), work / "tower.pt", 0
-    if path.exists():
-        step = restore(path, tower, head, optimizer)
-    else:
-        restore(work / "crops.pt", tower, head)
-    per_shard = dataset.SHARD // BATCH
-    shard, at, began = None, -1, time.time()
-    while step < steps:
-        if step // per_shard != at:
-            at = step // per_shard
-            names = dataset.available_shards(work)
-            shard = dataset.load_shard(work, names[at % len(names)])
-            order = np.random.RandomState(at).permutation(dataset.SHARD)
-        pick = np.sort(parallel.share(order[step % per_shard * BATCH:][:BATCH]))
-        side = next(side for until, side in SIZES if step < until * steps)
-        pixels, target = batch(*shard, pick, side)
-        for group in optimizer.param_groups:
-            group["lr"] = PEAK_LR * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        parts = losses(head(tower(pixels.contiguous(memory_format=torch.channels_last))), target)
-        loss = sum(WEIGHTS[k] * v for k, v in parts.items())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        finish(tower, head, optimizer)
-        step += 1
-        if step % 25 == 0:
-            log(f"tower {step}/{steps} {time.time() - began:.0f}s loss {loss.item():.2f} " +
-                " ".join(f"{k} {v.item():.2f}" for k, v in parts.items()))
-        if step % 200 == 0 or step == steps:
-            save(path, tower, head, optimizer, step)
-        if (step % 1000 == 0 or step == steps) and parallel.rank() == 0:
+def train_scenes(work, side, start, steps):
+    """Trains on scenes with inputs of `side` pixels, from the average of phase `start`; state in WORK/scenesSIDE.pt."""
+    run = Training(work, f"scenes{side}", PEAK_LR if side < 256 else PEAK_LR / 2, steps, start)
+    names = dataset.available_shards(work)
+    shards = [dataset.load_shard(work, name) for name in names]
+    per_shard = dataset.SHARD // BATCH[side]
+    while run.step < steps:
+        at, part = divmod(run.step, per_shard)
+        order = np.random.RandomState(at).permutation(dataset.SHARD)
+        pick = np.sort(order[part * BATCH[side]:][:BATCH[side]])
+        pixels, target = batch(*shards[at % len(shards)], pick, side, seed=run.step)
+        run.net.train()
+        parts = losses(run.net["head"](run.net["tower"](pixels)), target)
+        run.update(sum(WEIGHTS[k] * v for k, v in parts.items()))
+        if run.step % 500 == 0 or run.step == steps:
             for name in ("test", "seen"):
-                log(f"tower {step} {name} drawings: {accuracy(tower, head, dataset.load_shard(work, name), 200)}")
+                shard = dataset.load_shard(work, name)
+                print(f"{run.path.stem} {run.step} {name} drawings: {accuracy(run.average['tower'], run.average['head'], shard, 250, side)}",
+                      flush=True)
