@@ -5,19 +5,12 @@
 #include <optional>
 #include <vector>
 
+#include "hub/cache.h"
+
 namespace fastvlm::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Where `fastvlm pull` puts models: $XDG_CACHE_HOME/fastvlm/models, or ~/.cache/fastvlm/models.
-std::optional<fs::path> models_cache() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache != '\0') return fs::path(cache) / "fastvlm" / "models";
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "fastvlm" / "models";
-  return std::nullopt;
-}
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
@@ -52,8 +45,10 @@ Result<FoundModel> named_model(const std::string& name, const std::string& origi
                  cat(origin, " ", name, ": expected a checkpoint folder, found a file"),
                  "give the folder that holds config.json and the weights");
   }
-  const std::optional<fs::path> cache = models_cache();
-  if (cache && is_name(name) && is_folder(*cache / name)) return FoundModel{*cache / name, false};
+  const Result<fs::path> pulled = models_folder();  // without a home nothing was pulled
+  if (pulled.ok() && is_name(name) && is_folder(*pulled / name)) {
+    return FoundModel{*pulled / name, false};
+  }
   return error(Code::kNotFound,
                cat(origin, " ", name, ": no such folder, and no pulled model of that name"),
                "give a checkpoint folder (config.json and *.safetensors), or pull the model first");
