@@ -11,6 +11,7 @@ Of every kind one vendor is held out, by rotation over the five vendors that dra
 import io
 import json
 import pickle
+import random
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -27,7 +28,11 @@ NPM_SCOPE = "@iconify-json"
 NPM_PACKAGES = {"noto-v1": "1.2.5", "twemoji": "1.2.5", "fluent-emoji": "1.2.7", "fluent-emoji-flat": "1.2.6",
                 "emojione": "1.2.3", "emojione-v1": "1.2.3", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4",
                 "openmoji": "1.2.29"}
-FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione-v1": "emojione"}
+ICON_PACKAGES = {"icon-park": "1.2.4", "streamline-flex-color": "1.2.2", "fluent-emoji-high-contrast": "1.2.6", "emojione-monotone": "1.2.1",
+                 "mdi": "1.2.3", "ph": "1.2.2", "fa6-solid": "1.2.4", "game-icons": "1.2.4", "tabler": "1.2.41"}
+COLOURED = {"icon-park", "streamline-flex-color"}      # icons with colours of their own
+FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione-v1": "emojione",
+          "fluent-emoji-high-contrast": "fluent-emoji", "emojione-monotone": "emojione"}
 ROTATION = ["noto", "twemoji", "fluent-emoji", "emojione", "openmoji"]      # held out by kind index
 # Unlike their kind, or painted on a background of their own.
 REJECTED = {"fxemoji/cow", "fxemoji/pig", "fxemoji/umbrella", "fxemoji/sailboat", "fxemoji/crab", "emojione/camel",
@@ -84,9 +89,9 @@ def npm_icons(work, package, version):
         return json.load(tar.extractfile("package/icons.json"))
 
 
-def emoji_svgs(kind, package, table):
-    """Yields (source, image) of the kind's icons in one package."""
-    for slug in kind.slugs:
+def emoji_svgs(slugs, package, table):
+    """Yields (source, image) of the icons with these names in one package."""
+    for slug in slugs:
         icon = table["icons"].get(slug)
         if icon is None:
             continue
@@ -123,7 +128,7 @@ def load_sprites(work):
     for kind in KINDS:
         found = [("noto", s, i) for s, i in noto_glyphs(kind)]
         for package, table in tables.items():
-            found += [(FAMILY.get(package, package), s, i) for s, i in emoji_svgs(kind, package, table)]
+            found += [(FAMILY.get(package, package), s, i) for s, i in emoji_svgs(kind.slugs, package, table)]
         found += [("openclipart", s, i) for s, i in clipart(kind)]
         mine = []
         for family, source, image in found:
@@ -134,6 +139,43 @@ def load_sprites(work):
         sprites += mine
     cache.write_bytes(pickle.dumps(sprites))
     return sprites
+
+
+def coloured(image, rng):
+    """A black icon in two random colours: one for its lines, one for what they enclose."""
+    line = image.getchannel("A")
+    framed = Image.new("L", (line.width + 2, line.height + 2))
+    framed.paste(line.point(lambda a: 255 if a > 100 else 0), (1, 1))
+    ImageDraw.floodfill(framed, (0, 0), 128)
+    inside = framed.crop((1, 1, line.width + 1, line.height + 1)).point(lambda a: 255 if a == 0 else 0)
+    pen, fill = ([rng.randrange(low, high) for _ in range(3)] for low, high in rng.choice([((0, 60), (90, 256)), ((60, 256), (0, 256))]))
+    out = Image.new("RGBA", image.size, (*fill, 0))
+    out.putalpha(inside)
+    body = Image.new("RGBA", image.size, (*pen, 0))
+    body.putalpha(line)
+    return Image.alpha_composite(out, body)
+
+
+def load_icons(work, sprites):
+    """Icons as sprites, black ones in two random colourings; none of a vendor that is held out for the kind."""
+    cache = work / "icons.pickle"
+    if cache.exists():
+        return pickle.loads(cache.read_bytes())
+    tables = {p: npm_icons(work, p, v) for p, v in ICON_PACKAGES.items()}
+    held_out = {(s.kind, s.family) for s in sprites if s.split == "test"}
+    icons = []
+    for kind in KINDS:
+        rng = random.Random(f"icons of {kind.name}")
+        for entry in kind.icons:
+            package, slug = entry.split("/")
+            family = FAMILY.get(package, package)
+            if (kind.index, family) in held_out:
+                continue
+            image = next(i for _, i in emoji_svgs([slug], package, tables[package]))
+            for picture in [image] if package in COLOURED else [coloured(image, rng) for _ in range(2)]:
+                icons.append(Sprite(kind.index, entry, family, "train", trim(picture)))
+    cache.write_bytes(pickle.dumps(icons))
+    return icons
 
 
 def contact_sheet(sprites, kinds, cell=80):

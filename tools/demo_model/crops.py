@@ -43,17 +43,18 @@ def bend(count, side, dice):
 class Atlas:
     """All drawings of one split on equal canvases, and the random pictures made of them."""
 
-    def __init__(self, entries, patches):
-        """entries: {kind: [(id, Sprite)]}; patches u8 [n,3,PATCH,PATCH]."""
+    def __init__(self, sprites, patches):
+        """patches u8 [n,3,PATCH,PATCH]."""
         self.patches = torch.from_numpy(patches)
-        drawings, self.groups = [], []
+        self.drawings = torch.from_numpy(np.stack([self.canvas(s.pixels) for s in sprites]))
+        self.groups = []
         for kind in range(len(KINDS)):
             families = {}
-            for _, sprite in entries[kind]:
-                families.setdefault(sprite.family, []).append(len(drawings))
-                drawings.append(self.canvas(sprite.pixels))
+            for i, sprite in enumerate(sprites):
+                if sprite.kind == kind:
+                    families.setdefault(sprite.family, []).append(i)
             self.groups.append(list(families.values()))
-        self.drawings = torch.from_numpy(np.stack(drawings))
+        self.kinds = [kind for kind, families in enumerate(self.groups) if families]
 
     @staticmethod
     def canvas(pixels):
@@ -71,7 +72,7 @@ class Atlas:
     def batch(self, count, seed, bent=False, side=SIDE):
         """-> pixels f32 [count,3,side,side] in 0..1 and kinds [count]; drawn evenly by kind, then by family."""
         rng, dice = random.Random(seed), torch.Generator().manual_seed(seed)
-        kinds = [rng.randrange(len(KINDS)) for _ in range(count)]
+        kinds = [self.kinds[rng.randrange(len(self.kinds))] for _ in range(count)]
         picks = [rng.choice(rng.choice(self.groups[k])) for k in kinds]
         moves, colours = torch.empty(count, 2, 3), torch.empty(count, 3, 3)
         back = torch.empty(count, 3, side, side)

@@ -19,13 +19,13 @@ import torch
 import dataset
 import train_lm
 import train_tower
-from assets import load_sprites
+from assets import load_icons, load_sprites
 from export import export
 from reference import DEMO
 
 SHARDS = 8                      # rendered scenes / 2048
 FEATURE_SHARDS = 5              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 2400, "scenes128": 3000, "scenes256": 1500, "oracle": 2000, "features": 1000, "quant": 200}
+STEPS = {"crops": 2400, "scenes128": 900, "scenes256": 800, "oracle": 2000, "features": 600, "quant": 150}
 
 
 def start(function, *arguments):
@@ -57,7 +57,7 @@ def main():
     args.work.mkdir(parents=True, exist_ok=True)
     steps = {name: max(1, round(count * args.scale)) for name, count in STEPS.items()}
     work = args.work
-    load_sprites(work)
+    load_icons(work, load_sprites(work))
     painter = start(dataset.render_all, work, SHARDS)
     tower = start(train_tower.train_crops, work, steps["crops"])
     finish(painter)

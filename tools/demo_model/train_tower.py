@@ -16,8 +16,7 @@ from torch import nn
 
 import crops
 import dataset
-import scenes
-from assets import load_sprites
+from assets import load_icons, load_sprites
 from model import FEATURES, Tower
 
 CROP_BATCH, CROP_LR, BENT_FROM = 128, 3e-3, 0.625
@@ -158,26 +157,35 @@ def crop_accuracy(net, sets):
     return out
 
 
+def crop_loss(net, pixels, kinds):
+    """Both the kind of the picture's main object and the kind in its cells, from the mean over tokens."""
+    out = net["head"](net["tower"](pixels).mean(1))[:, 1:]
+    return sum(F.cross_entropy(out[:, dataset.SLICES[name]], kinds, label_smoothing=0.1) for name in ("main", "cell"))
+
+
 def train_crops(work, steps):
     """Teaches the kinds on crops, bent ones towards the end; state in WORK/crops.pt."""
-    run, table, patches = Training(work, "crops", CROP_LR, steps), scenes.index_sprites(load_sprites(work)), crops.backgrounds(work)
-    atlas = crops.Atlas(table["train"], patches)
-    sets = {"held-out": crops.Atlas(table["test"], patches).batch(1280, 7), "trained": atlas.batch(1280, 7)}
-    parts = [dataset.SLICES[name] for name in ("main", "cell")]
+    run, sprites, patches = Training(work, "crops", CROP_LR, steps), load_sprites(work), crops.backgrounds(work)
+    atlas, unseen = (crops.Atlas([s for s in sprites if s.split == split], patches) for split in ("train", "test"))
+    sets = {"held-out": unseen.batch(1280, 7), "trained": atlas.batch(1280, 7)}
     while run.step < steps:
         pixels, kinds = atlas.batch(CROP_BATCH, 1000 + run.step, bent=run.step >= BENT_FROM * steps)
         run.net.train()
-        out = run.net["head"](run.net["tower"](pixels).mean(1))[:, 1:]
-        run.update(sum(F.cross_entropy(out[:, part], kinds, label_smoothing=0.1) for part in parts))
+        run.update(crop_loss(run.net, pixels, kinds))
         if run.step % 250 == 0 or run.step == steps:
             print(f"crops {run.step}: {crop_accuracy(run.average, sets)}", flush=True)
 
 
 def train_scenes(work, side, start, steps):
-    """Trains on scenes with inputs of `side` pixels, from the average of phase `start`; state in WORK/scenesSIDE.pt."""
+    """Trains on scenes with inputs of `side` pixels and as many bent crops of drawings and of icons.
+
+    Begins with the average of phase `start`; state in WORK/scenesSIDE.pt.
+    """
     run = Training(work, f"scenes{side}", PEAK_LR if side < 256 else PEAK_LR / 2, steps, start)
     names = dataset.available_shards(work)
     shards = [dataset.load_shard(work, name) for name in names]
+    sprites, patches = load_sprites(work), crops.backgrounds(work)
+    atlases = [crops.Atlas(part, patches) for part in ([s for s in sprites if s.split == "train"], load_icons(work, sprites))]
     per_shard = dataset.SHARD // BATCH[side]
     while run.step < steps:
         at, part = divmod(run.step, per_shard)
@@ -186,7 +194,9 @@ def train_scenes(work, side, start, steps):
         pixels, target = batch(*shards[at % len(shards)], pick, side, seed=run.step)
         run.net.train()
         parts = losses(run.net["head"](run.net["tower"](pixels)), target)
-        run.update(sum(WEIGHTS[k] * v for k, v in parts.items()))
+        small = [atlas.batch(BATCH[side], 10_000_000 + 2 * run.step + i, bent=True) for i, atlas in enumerate(atlases)]
+        extra = crop_loss(run.net, *(torch.cat(part) for part in zip(*small)))
+        run.update(sum(WEIGHTS[k] * v for k, v in parts.items()) + extra)
         if run.step % 500 == 0 or run.step == steps:
             for name in ("test", "seen"):
                 shard = dataset.load_shard(work, name)
