@@ -6,8 +6,8 @@
                   fonts-noto-color-emoji openclipart-svg
   tools/demo_model/make.py [--out DIR] [--work DIR] [--scale X]
 
-Every random choice has a fixed seed.  Two cores are used: the language model learns from true targets while the tower
-learns from pictures.  --scale multiplies all training steps.
+Every random choice has a fixed seed.  Meant for two cores: the language model learns from true targets while the tower
+learns from pictures, and other phases run in two processes.  --scale multiplies all training steps.
 """
 import argparse
 import multiprocessing
@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 import dataset
+import parallel
 import train_lm
 import train_tower
 from assets import load_icons, load_sprites
@@ -24,8 +25,8 @@ from export import export
 from reference import DEMO
 
 SHARDS = 8                      # rendered scenes / 2048
-FEATURE_SHARDS = 5              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 2400, "scenes128": 900, "scenes256": 800, "oracle": 2000, "features": 600, "quant": 150}
+FEATURE_SHARDS = 4              # scenes whose tower tokens the language model is trained on / 2048
+STEPS = {"crops": 2400, "scenes128": 1400, "scenes256": 2500, "oracle": 2000, "features": 400, "quant": 100}
 
 
 def start(function, *arguments):
@@ -64,11 +65,11 @@ def main():
     language = start(train_lm.train_oracle, work, SHARDS, steps["oracle"])
     finish(tower)
     for side, before in ((128, "crops"), (256, "scenes128")):
-        finish(start(train_tower.train_scenes, work, side, before, steps[f"scenes{side}"]))
+        parallel.run(train_tower.train_scenes, work, side, before, steps[f"scenes{side}"])
     finish(language)
-    torch.set_num_threads(2)
-    train_lm.train_features(work, FEATURE_SHARDS, "features", "oracle", steps["features"], 1.5e-3, False)
-    train_lm.train_features(work, FEATURE_SHARDS, "quant", "features", steps["quant"], 3e-4, True)
+    parallel.run(train_lm.cache_features, work, dataset.available_shards(work)[:FEATURE_SHARDS])
+    parallel.run(train_lm.train_features, work, FEATURE_SHARDS, "features", "oracle", steps["features"], 1.5e-3, False)
+    parallel.run(train_lm.train_features, work, FEATURE_SHARDS, "quant", "features", steps["quant"], 3e-4, True)
     export(work, args.out, "quant")
 
 

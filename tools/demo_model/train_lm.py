@@ -22,8 +22,10 @@ from torch import nn
 import bpe
 import captions
 import dataset
+import parallel
 from kinds import KINDS
 from model import FEATURES, LM, Projector, Qwen2, Tower, set_fake_quant
+from parallel import log
 
 VOCAB = 1536                    # entries in the embedding, a multiple of 64; the last one is the image placeholder
 BPE_SIZE = 1500
@@ -128,7 +130,7 @@ def load_tower(work):
 def cache_features(work, names):
     """Writes WORK/data/NAME_features.npy for the shards that lack it; they belong to the present scenes256.pt."""
     tower = load_tower(work)
-    for name in names:
+    for name in parallel.share(names):
         path = dataset.shard_path(work, name, "features.npy")
         if not path.exists():
             images, _, _ = dataset.load_shard(work, name)
@@ -174,9 +176,11 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
     began, ran, hits, total = time.time(), 0, [], []
     while step < steps:
         rng = random.Random(f"{phase} {step}")
-        pick = np.array(sorted(rng.sample(range(size), BATCH)))
+        pick = np.array(parallel.share(sorted(rng.sample(range(size), BATCH))))
         mix = LATE if step >= late * steps else EARLY
         style = rng.choices(list(mix), list(mix.values()))[0]
+        if parallel.rank() > 0:
+            rng.seed(f"{phase} {step} {parallel.rank()}")
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / WARM_UP, 0.01 + (1 - step / steps) / COOL_DOWN)
         loss, hit = loss_of(modules["lm"], image_tokens(pick, np.random.RandomState(step)),
@@ -184,15 +188,16 @@ def run_phase(work, phase, modules, image_tokens, size, graphs, samples, steps, 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for m in modules.values() for p in m.parameters() if p.grad is not None]
+        parallel.average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step, ran = step + 1, ran + 1
         hits.append(hit)
         total.append(loss.item())
         if step % 25 == 0:
-            print(f"{phase} {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f} facts {np.mean(hits):.3f}", flush=True)
+            log(f"{phase} {step}/{steps} {time.time() - began:.0f}s loss {np.mean(total):.3f} facts {np.mean(hits):.3f}")
             hits, total = [], []
-        if step % 100 == 0 or step == steps:
+        if (step % 100 == 0 or step == steps) and parallel.rank() == 0:
             state = {name: module.state_dict() for name, module in modules.items()}
             torch.save(dict(state, optimizer=optimizer.state_dict(), step=step), path.with_suffix(".part"))
             path.with_suffix(".part").replace(path)
@@ -237,14 +242,13 @@ def distil_projector(projector, oracle, features, graphs, coverage, steps):
         loss.backward()
         optimizer.step()
         if step % 100 == 99:
-            print(f"projector {step + 1}/{steps} unexplained variance {loss.item():.3f}", flush=True)
+            log(f"projector {step + 1}/{steps} unexplained variance {loss.item():.3f}")
 
 
 def train_features(work, shards, phase, start, steps, rate, quant):
     """Projector and language model on tower features, from the state of phase `start`."""
     torch.manual_seed(4)
     names = dataset.available_shards(work)[:shards]
-    cache_features(work, names)
     features = np.concatenate([np.load(dataset.shard_path(work, n, "features.npy")) for n in names])
     graphs, coverage = load_graphs(work, shards)
     lm, projector = Qwen2(VOCAB), Projector()

@@ -16,14 +16,18 @@ from torch import nn
 
 import crops
 import dataset
+import parallel
 from assets import load_icons, load_sprites
 from model import FEATURES, Tower
+from parallel import log
 
 CROP_BATCH, CROP_LR, BENT_FROM = 128, 3e-3, 0.625
-PEAK_LR, WARM_UP, COOL_DOWN, WEIGHT_DECAY, AVERAGE = 2e-3, 100, 0.4, 0.03, 0.998
+PEAK_LR, WARM_UP, COOL_DOWN, WEIGHT_DECAY = 2e-3, 100, 0.4, 0.03
+AVERAGE = {"crops": 0.998, "scenes128": 0.998, "scenes256": 0.99}
 STRIDE = 32                     # of the tower
 SCENE_BEND = 0.6                # scenes are bent less than crops, so that objects stay in their cells
-BATCH = {128: 32, 256: 16}      # by side of the input
+BATCH = {128: 32, 256: 16}      # scenes, by side of the input
+SCENE_CROPS = {128: 32, 256: 8} # drawings, and as many icons, beside a batch of scenes
 WEIGHTS = {"cell": 3.0, "main_here": 0.5, "main": 2.0, "third": 0.7, "count": 0.5, "place": 0.5, "time": 0.7, "weather": 0.5,
            "present": 0.1, "many": 0.1, "row": 0.1, "column": 0.1}
 
@@ -126,19 +130,20 @@ class Training:
             group["lr"] = self.rate * min(1, (self.step + 1) / WARM_UP, 0.01 + (1 - self.step / self.steps) / COOL_DOWN)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        parallel.average_gradients([p for p in self.net.parameters() if p.grad is not None])
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
         with torch.no_grad():
-            keep = min(AVERAGE, self.step / (self.step + 10))
+            keep = min(AVERAGE[self.path.stem], self.step / (self.step + 10))
             for mean, value in zip(self.average.state_dict().values(), self.net.state_dict().values()):
                 if mean.is_floating_point():
                     mean.lerp_(value, 1 - keep)
         self.total.append(loss.item())
         if self.step % 50 == 0:
-            print(f"{self.path.stem} {self.step}/{self.steps} {time.time() - self.began:.0f}s loss {np.mean(self.total):.3f}", flush=True)
+            log(f"{self.path.stem} {self.step}/{self.steps} {time.time() - self.began:.0f}s loss {np.mean(self.total):.3f}")
             self.total = []
-        if self.step % 250 == 0 or self.step == self.steps:
+        if (self.step % 100 == 0 or self.step == self.steps) and parallel.rank() == 0:
             state = {"net": self.net.state_dict(), "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
                      "step": self.step}
             torch.save(state, self.path.with_suffix(".part"))
@@ -157,6 +162,13 @@ def crop_accuracy(net, sets):
     return out
 
 
+def remember_statistics(net, on):
+    """Whether the running means of BatchNorm follow what is seen in training."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1 if on else 0.0
+
+
 def crop_loss(net, pixels, kinds):
     """Both the kind of the picture's main object and the kind in its cells, from the mean over tokens."""
     out = net["head"](net["tower"](pixels).mean(1))[:, 1:]
@@ -173,11 +185,11 @@ def train_crops(work, steps):
         run.net.train()
         run.update(crop_loss(run.net, pixels, kinds))
         if run.step % 250 == 0 or run.step == steps:
-            print(f"crops {run.step}: {crop_accuracy(run.average, sets)}", flush=True)
+            log(f"crops {run.step}: {crop_accuracy(run.average, sets)}")
 
 
 def train_scenes(work, side, start, steps):
-    """Trains on scenes with inputs of `side` pixels and as many bent crops of drawings and of icons.
+    """Trains on scenes with inputs of `side` pixels and on bent crops of drawings and icons.
 
     Begins with the average of phase `start`; state in WORK/scenesSIDE.pt.
     """
@@ -190,15 +202,17 @@ def train_scenes(work, side, start, steps):
     while run.step < steps:
         at, part = divmod(run.step, per_shard)
         order = np.random.RandomState(at).permutation(dataset.SHARD)
-        pick = np.sort(order[part * BATCH[side]:][:BATCH[side]])
-        pixels, target = batch(*shards[at % len(shards)], pick, side, seed=run.step)
+        pick = np.sort(parallel.share(order[part * BATCH[side]:][:BATCH[side]]))
+        dice = 10 * run.step + parallel.rank()
+        pixels, target = batch(*shards[at % len(shards)], pick, side, seed=dice)
         run.net.train()
         parts = losses(run.net["head"](run.net["tower"](pixels)), target)
-        small = [atlas.batch(BATCH[side], 10_000_000 + 2 * run.step + i, bent=True) for i, atlas in enumerate(atlases)]
+        small = [atlas.batch(SCENE_CROPS[side] // parallel.WORKERS, 10_000_000 * (i + 1) + dice, bent=True) for i, atlas in enumerate(atlases)]
+        remember_statistics(run.net, False)         # those of scenes are kept
         extra = crop_loss(run.net, *(torch.cat(part) for part in zip(*small)))
+        remember_statistics(run.net, True)
         run.update(sum(WEIGHTS[k] * v for k, v in parts.items()) + extra)
-        if run.step % 500 == 0 or run.step == steps:
+        if run.step == steps and parallel.rank() == 0:
             for name in ("test", "seen"):
                 shard = dataset.load_shard(work, name)
-                print(f"{run.path.stem} {run.step} {name} drawings: {accuracy(run.average['tower'], run.average['head'], shard, 250, side)}",
-                      flush=True)
+                log(f"{run.path.stem} {name} drawings: {accuracy(run.average['tower'], run.average['head'], shard, 250, side)}")
