@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -62,6 +63,21 @@ Result<OpenFile> open_regular(const std::filesystem::path& path) {
   return OpenFile{fd, static_cast<size_t>(info.st_size)};
 }
 
+Result<std::string> read_bytes(const Descriptor& descriptor, size_t count,
+                               const std::filesystem::path& path) {
+  std::string text(count, '\0');
+  size_t at = 0;
+  while (at < text.size()) {
+    const ssize_t got = ::read(descriptor.get(), text.data() + at, text.size() - at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return open_error(path, errno);
+    if (got == 0) break;
+    at += static_cast<size_t>(got);
+  }
+  text.resize(at);
+  return text;
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
@@ -112,6 +128,12 @@ void MappedFile::release(std::span<const std::byte> part) const {
   }
 }
 
+Result<std::string> read_beginning(const std::filesystem::path& path, size_t count) {
+  FASTVLM_ASSIGN(const OpenFile file, open_regular(path));
+  const Descriptor descriptor(file.fd);
+  return read_bytes(descriptor, std::min(count, file.size), path);
+}
+
 Result<std::string> read_text_file(const std::filesystem::path& path, size_t limit) {
   FASTVLM_ASSIGN(const OpenFile file, open_regular(path));
   const Descriptor descriptor(file.fd);
@@ -121,17 +143,7 @@ Result<std::string> read_text_file(const std::filesystem::path& path, size_t lim
                      " that such a file may have"),
                  "check that this is the right file");
   }
-  std::string text(file.size, '\0');
-  size_t at = 0;
-  while (at < text.size()) {
-    const ssize_t count = ::read(descriptor.get(), text.data() + at, text.size() - at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return open_error(path, errno);
-    if (count == 0) break;
-    at += static_cast<size_t>(count);
-  }
-  text.resize(at);
-  return text;
+  return read_bytes(descriptor, file.size, path);
 }
 
 }  // namespace fastvlm

@@ -35,6 +35,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// The first `count` bytes of a regular file, fewer when it is shorter.
+Result<std::string> read_beginning(const std::filesystem::path& path, size_t count);
+
 // The contents of a small text file (config, prompt, tokenizer). Fails above `limit` bytes.
 Result<std::string> read_text_file(const std::filesystem::path& path,
                                    size_t limit = size_t{256} << 20);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/thread_pool.h"
 
+#include <system_error>
+
 #include "base/cpu.h"
 
 namespace fastvlm {
@@ -32,8 +34,12 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = cpu_count();
-  for (int thread = 1; thread < threads; ++thread) {
-    workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) {
+      workers_.emplace_back([this, thread] { work(thread); });
+    }
+  } catch (const std::system_error&) {
+    // A limit on threads or memory is reached: the team stays smaller and computes the same.
   }
 }
 

@@ -14,7 +14,7 @@ namespace fastvlm {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller too; 0 means one a core.
+  // `threads` counts the caller too; 0 means one a core. Fewer where the system grants no more.
   explicit ThreadPool(int threads = 0);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -29,7 +29,8 @@ Result<Tag> tag_of_object(const json& item, const std::string& where, int width)
   const std::string label = item["label"].get<std::string>();
   tag.label = trimmed(label);
   if (tag.label.empty() || has_control(tag.label)) {
-    return error(Code::kInvalid, cat(where, ": expected one line of text as label"));
+    return error(Code::kInvalid, cat(where, ": expected one line of text as label"),
+                 "write the name of the object alone");
   }
   if (const auto box = item.find("box_xyxy"); box != item.end()) {
     const bool numbers =
@@ -47,7 +48,8 @@ Result<Tag> tag_of_object(const json& item, const std::string& where, int width)
   if (const auto confidence = item.find("confidence"); confidence != item.end()) {
     if (!confidence->is_number() || !(confidence->get<double>() >= 0.0) ||
         !(confidence->get<double>() <= 1.0)) {
-      return error(Code::kInvalid, cat(where, ".confidence: expected a number from 0 to 1"));
+      return error(Code::kInvalid, cat(where, ".confidence: expected a number from 0 to 1"),
+                   "leave the field out, or mend it");
     }
     tag.confidence = confidence->get<float>();
   }
@@ -134,7 +136,8 @@ Result<std::vector<Tag>> parse_tags_file(std::string_view text, const std::strin
   for (const std::string& line : split(body, '\n')) {
     if (trimmed(line).empty()) continue;
     auto tag = parse_tag(line);
-    if (!tag.ok()) return error(Code::kInvalid, cat(name, ": ", tag.status().message));
+    if (!tag.ok())
+      return error(Code::kInvalid, cat(name, ": ", tag.status().message), tag.status().hint);
     tags.push_back(std::move(*tag));
   }
   return tags;

@@ -59,7 +59,7 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
   FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
   const std::string name = shown_name(path);
   const bool heading = images.size() > 1 && !json;
-  const std::string title = heading ? cat(first ? "" : "\n", "== ", name, " ==\n") : "";
+  const std::string title = heading ? cat(first ? "" : "\n", "== ", one_line(name), " ==\n") : "";
   Status written;
   if (stream) {
     FASTVLM_RETURN_IF_ERROR(put(title));
@@ -128,15 +128,16 @@ void add_caption(CLI::App& program, Command& chosen) {
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   app->add_option("--top-k", sampling.top_k, "Draw among the k likeliest; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   app->add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  app->add_option("--seed", sampling.seed, "Of the draws")->capture_default_str();
+  app->add_option("--seed", sampling.seed, "Of the draws")->check(is_seed())->capture_default_str();
   command->model.add_to(*app);
   command->image.add_to(*app);
-  command->prompt.add_context_to(*app);
+  command->prompt.add_order_to(*app);
+  command->prompt.add_tags_to(*app);
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
 

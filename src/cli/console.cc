@@ -9,10 +9,31 @@
 #include <cstring>
 #include <string>
 
+#include "formats/atomic_file.h"
+
 namespace fastvlm::cli {
 namespace {
 
-// One line, whatever a file name or a damaged file put into it.
+constexpr size_t kLongestLine = 4000;  // of a message: a damaged file can name a key of megabytes
+
+void say(std::string_view prefix, std::string_view text) {
+  const bool whole = text.size() <= kLongestLine;
+  const std::string line =
+      cat(prefix, one_line(text.substr(0, kLongestLine)), whole ? "" : " ...", "\n");
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+// Ends the program as a shell expects it of this signal, with nothing half-written left behind.
+void end(int signal) {
+  remove_unfinished_files();
+  constexpr std::string_view kLine = "\nfastvlm: interrupted\n";
+  // Nothing more can be done where even this cannot be said.
+  [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(128 + signal);
+}
+
+}  // namespace
+
 std::string one_line(std::string_view text) {
   std::string line(text);
   for (char& c : line) {
@@ -20,13 +41,6 @@ std::string one_line(std::string_view text) {
   }
   return line;
 }
-
-void say(std::string_view prefix, std::string_view text) {
-  const std::string line = cat(prefix, one_line(text), "\n");
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
-
-}  // namespace
 
 Exit report(const Status& status) {
   say("fastvlm: error: ", status.message);
@@ -53,17 +67,18 @@ Status print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
     return {};
   }
+  return stdout_failed();
+}
+
+Status stdout_failed() {
   return error(Code::kIo, cat("stdout: cannot write: ", std::strerror(errno)),
                "check the disk, or the program that reads the output");
 }
 
 void handle_signals() {
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGINT, [](int) {
-    constexpr std::string_view kLine = "\nfastvlm: interrupted\n";
-    if (::write(STDERR_FILENO, kLine.data(), kLine.size()) < 0) ::_exit(kInterrupted);
-    ::_exit(kInterrupted);
-  });
+  std::signal(SIGXFSZ, SIG_IGN);  // the write fails instead, which is reported
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end);
 }
 
 }  // namespace fastvlm::cli

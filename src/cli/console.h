@@ -2,6 +2,7 @@
 // How the program talks: results on stdout, everything else on stderr, one exit code at the end.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -24,13 +25,16 @@ Exit report(const Status& status);
 void warn(std::string_view line);  // "fastvlm: warning: …"
 void note(std::string_view line);  // "fastvlm: …"
 
+// The text on one line, without control characters: a file name may hold line ends and escapes.
+std::string one_line(std::string_view text);
+
 // Writes to stdout and hands it to the system at once, so that a full disk or a closed pipe is seen
 // here.
 Status print(std::string_view text);
+Status stdout_failed();  // the error of a write that failed, as errno has it
 
-// Makes Ctrl-C end the program with exit code 130 at once, and a closed pipe a failed write instead
-// of a signal. Output files are renamed into place when they are complete, so there is nothing else
-// to put right.
+// Makes Ctrl-C (exit code 130), SIGTERM and SIGHUP end the program at once with unfinished output
+// files removed; a closed pipe and a limit on file sizes become failed writes.
 void handle_signals();
 
 }  // namespace fastvlm::cli

@@ -19,6 +19,11 @@ struct MakeCheckpointCommand {
 };
 
 Exit MakeCheckpointCommand::run() {
+  std::error_code ignored;
+  if (std::filesystem::exists(std::filesystem::path(out) / "config.json", ignored)) {
+    return report(error(Code::kUsage, cat("--out ", out, ": holds a checkpoint already"),
+                        "name a new folder, or remove that one first"));
+  }
   options.tower = kind == "hd-0.5b" ? HashedTower::kFastVitHd : HashedTower::kMobileClipS0;
   const auto pool = machine.prepare();
   if (!pool.ok()) return report(pool.status());

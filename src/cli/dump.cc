@@ -74,7 +74,8 @@ Result<TensorView> find_tensor(const SafetensorsFile& file, const std::string& k
   if (tensor->dtype != dtype || tensor->shape.size() != rank) {
     return error(Code::kInvalid,
                  cat(file.path().string(), ": ", key, ": expected ", dtype_name(dtype), " of rank ",
-                     rank, ", found ", dtype_name(tensor->dtype), " ", bracketed(tensor->shape)));
+                     rank, ", found ", dtype_name(tensor->dtype), " ", bracketed(tensor->shape)),
+                 "name another tensor, or write this one as expected");
   }
   return *tensor;
 }
@@ -88,7 +89,8 @@ Result<Image> read_pixels(const std::string& path, const std::string& key) {
                     tensor.shape[2] <= kMaxImageSide;
   if (!fits) {
     return error(Code::kInvalid,
-                 cat(path, ": ", key, ": expected [3, H, W], found ", bracketed(tensor.shape)));
+                 cat(path, ": ", key, ": expected [3, H, W], found ", bracketed(tensor.shape)),
+                 "the three colours come first, as in pixels_u8 of a dump");
   }
   Image image = blank_image(static_cast<int>(tensor.shape[2]), static_cast<int>(tensor.shape[1]));
   const size_t area = image.rgb.size() / 3;
@@ -191,10 +193,12 @@ Result<Tokens> dump_vision(const DumpCommand& command, const Checkpoint& checkpo
   }
   FASTVLM_ASSIGN(const Projector projector, Projector::load(checkpoint, pool));
   if (tokens.width != projector.input_width()) {
+    const std::string source =
+        command.tokens.empty() ? "the tower" : cat(command.tokens, ": ", command.tokens_key);
     return error(Code::kInvalid,
-                 cat("projector.0.weight: expected ", tokens.width,
-                     " inputs as the tokens are wide, found ", projector.input_width()),
-                 "this projector belongs to another tower");
+                 cat(source, ": expected tokens ", projector.input_width(),
+                     " wide, as the projector reads them, found ", tokens.width),
+                 "these tokens belong to another tower");
   }
   Tokens projected = projector.project(tokens, pool);
   if (command.wants("vision")) {
@@ -251,18 +255,30 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
   return {};
 }
 
-Status check_output(const std::string& out) {
+// An output that cannot be written, or would replace what is read, is refused before the work.
+Status check_output(const DumpCommand& command) {
   std::error_code ignored;
+  const std::string& out = command.out;
   const std::filesystem::path folder = std::filesystem::absolute(out, ignored).parent_path();
   if (!std::filesystem::is_directory(folder, ignored)) {
     return error(Code::kIo, cat("--out ", out, ": the folder ", folder.string(), " does not exist"),
                  "make the folder, or write elsewhere");
   }
+  for (const std::string& input : {command.picture, command.pixels, command.tokens}) {
+    if (!input.empty() && std::filesystem::equivalent(out, input, ignored)) {
+      return error(Code::kUsage, cat("--out ", out, ": is the input itself"), "write elsewhere");
+    }
+  }
+  if (std::filesystem::exists(folder / "config.json", ignored)) {
+    return error(Code::kUsage,
+                 cat("--out ", out, ": its folder is a checkpoint, whose weights it would join"),
+                 "write elsewhere");
+  }
   return {};
 }
 
 Status DumpCommand::run() const {
-  FASTVLM_RETURN_IF_ERROR(check_output(out));  // before the work, not after it
+  FASTVLM_RETURN_IF_ERROR(check_output(*this));
   const bool has_picture = !picture.empty() || !pixels.empty();
   if (!has_picture && (only == "pixels" || (tokens.empty() && (only == "vision" || ids.empty())))) {
     return error(Code::kUsage, "nothing to run: no picture is given",
@@ -304,7 +320,8 @@ void add_dump(CLI::App& program, Command& chosen) {
       ->excludes(picture)
       ->excludes(pixels);
   app->add_option("--ids", command->ids,
-                  "Prompt as token ids, -200 for the image; needs no tokenizer");
+                  "Prompt as token ids, -200 for the image; needs no tokenizer")
+      ->check(is_not_empty());
   app->add_option("--greedy", command->greedy, "Also decode N tokens, past the end token")
       ->check(CLI::Range(0, 4096));
   app->add_option("--only", command->only, "Write this part only")
@@ -312,7 +329,7 @@ void add_dump(CLI::App& program, Command& chosen) {
   command->model.add_to(*app);
   command->image.add_to(*app);
   command->prompt.add_prompt_to(*app);
-  command->prompt.add_context_to(*app);
+  command->prompt.add_order_to(*app);
   app->callback([command, &chosen] {
     chosen = [command] {
       const Status status = command->run();

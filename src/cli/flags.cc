@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/flags.h"
 
+#include <charconv>
+
 #include "base/mapped_file.h"
 #include "cli/console.h"
 #include "cli/find_model.h"
@@ -23,7 +25,13 @@ void ModelFlags::add_machine_to(CLI::App& command) {
 
 Result<std::unique_ptr<ThreadPool>> ModelFlags::prepare() const {
   if (!isa.empty()) FASTVLM_RETURN_IF_ERROR(select_isa(isa));
-  return std::make_unique<ThreadPool>(threads);
+  auto pool = std::make_unique<ThreadPool>(threads);
+  if (pool->size() < threads) {
+    return error(Code::kLimit,
+                 cat("--threads ", threads, ": the system grants only ", pool->size()),
+                 "ask for fewer threads; more than there are processors do not help");
+  }
+  return pool;
 }
 
 std::optional<std::filesystem::path> ModelFlags::tower_path() const {
@@ -37,7 +45,7 @@ void ImageFlags::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"pad", "crop"}));
   command
       .add_option("--image-size", image_size, "Side in pixels that the tower sees [the model's]")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, kMaxImageSide));
 }
 
 DecodeOptions ImageFlags::decode_options() const {
@@ -57,15 +65,20 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
 }
 
 void PromptFlags::add_prompt_to(CLI::App& command) {
-  auto* given = command.add_option("--prompt", text,
-                                   "Question, or seven_point, describe, no_objects [seven_point]");
+  auto* given = command
+                    .add_option("--prompt", text,
+                                "Question, or seven_point, describe, no_objects [seven_point]")
+                    ->check(is_not_empty());
   command.add_option("--prompt-file", file, "File with the question")->excludes(given);
 }
 
-void PromptFlags::add_context_to(CLI::App& command) {
+void PromptFlags::add_order_to(CLI::App& command) {
   command.add_option("--order", order, "python: image, then question; ios: the other way round")
       ->check(CLI::IsMember({"python", "ios"}))
       ->capture_default_str();
+}
+
+void PromptFlags::add_tags_to(CLI::App& command) {
   command.add_option("--tags", tags,
                      "Objects to mention: \"person (left), dog\", a file, or none [none]");
 }
@@ -103,6 +116,24 @@ Result<std::vector<Tag>> PromptFlags::read_tags(int width) const {
   constexpr size_t kLimit = size_t{16} << 20;
   FASTVLM_ASSIGN(const std::string content, read_text_file(tags, kLimit));
   return parse_tags_file(content, tags, width);
+}
+
+CLI::Validator is_seed() {
+  return {[](const std::string& text) {
+            uint64_t seed = 0;
+            const char* last = text.data() + text.size();
+            const auto [end, failed] = std::from_chars(text.data(), last, seed);
+            const bool good = failed == std::errc{} && end == last;
+            return good ? std::string() : cat("expected 0 .. ", UINT64_MAX, ", found ", text);
+          },
+          ""};
+}
+
+CLI::Validator is_not_empty() {
+  return {[](const std::string& text) {
+            return text.empty() ? std::string("expected a text, found nothing") : std::string();
+          },
+          ""};
 }
 
 Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const ImageFlags& image,

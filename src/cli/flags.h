@@ -51,13 +51,18 @@ struct PromptFlags {
   std::string tags;
 
   void add_prompt_to(CLI::App& command);
-  void add_context_to(CLI::App& command);  // --order and --tags
+  void add_order_to(CLI::App& command);
+  void add_tags_to(CLI::App& command);
   // The prompt: the file's text, a named prompt, the text given, or `otherwise`.
   Result<std::string> read(std::string_view otherwise) const;
   PromptOrder prompt_order() const;
   // The tags for an image `width` pixels wide: none, a file's, or those listed.
   Result<std::vector<Tag>> read_tags(int width) const;
 };
+
+// Checks of an argument's text: a whole number from 0 to 2^64 - 1; anything but nothing.
+CLI::Validator is_seed();
+CLI::Validator is_not_empty();
 
 // Loads the model that the flags name, with a note when it is the toy model. Its warnings go to
 // stderr.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <iostream>
 #include <new>
 
 #include "caption/caption_json.h"
@@ -36,7 +37,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& problem) {
     if (problem.get_exit_code() != 0) return wrong_use(program, problem);
     program.exit(problem);  // --help, --version
-    const Status written = print("");
+    const Status written = std::cout.flush() ? print("") : stdout_failed();
     return written.ok() ? kDone : report(written);
   }
   try {

@@ -42,14 +42,15 @@ Status PredictCommand::check_arguments() const {
 
 Status PredictCommand::run() {
   FASTVLM_RETURN_IF_ERROR(check_arguments());
-  FASTVLM_ASSIGN(const Image picture, load_image(image_file, image.decode_options()));
-  FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
   request.order = prompt.prompt_order();
   request.max_tokens = kMaxTokens;
   request.stop_on_loop = false;
   if (request.sampling.temperature <= 0) request.sampling.temperature = 0;
   if (request.sampling.temperature > 0) request.sampling.top_k = kTopK;
   request.sampling.top_p = top_p.value_or(1.0);
+  FASTVLM_RETURN_IF_ERROR(check(request.sampling));
+  FASTVLM_ASSIGN(const Image picture, load_image(image_file, image.decode_options()));
+  FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
   FASTVLM_ASSIGN(const auto pool, model.prepare());
   FASTVLM_ASSIGN(const auto engine, load_engine(model, image, *pool));
   FASTVLM_ASSIGN(const Caption caption, Session(engine, *pool).caption(picture, request));
@@ -79,12 +80,15 @@ void add_predict(CLI::App& program, Command& chosen) {
   app->add_option("--num_beams", command->request.beams, "Answers followed side by side")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  app->add_option("--seed", command->request.sampling.seed, "Of the draws")->capture_default_str();
+  app->add_option("--seed", command->request.sampling.seed, "Of the draws")
+      ->check(is_seed())
+      ->capture_default_str();
   app->add_option("--vision-tower", command->model.vision_tower,
                   "Vision tower: file or folder, if not in the model");
   command->model.add_machine_to(*app);
   command->image.add_to(*app);
-  command->prompt.add_context_to(*app);
+  command->prompt.add_order_to(*app);
+  command->prompt.add_tags_to(*app);
   app->callback([command, &chosen] {
     chosen = [command] {
       const Status status = command->run();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // fastvlm tokenize and detokenize: lines of stdin to lines of stdout, for comparing tokenizers.
-#include <iostream>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -18,16 +20,38 @@ struct TokenizeCommand {
   bool skip_special = false;
 };
 
+constexpr size_t kLongestLine = size_t{64} << 20;
+
+// The next line of stdin without its end; false at the end of the input.
+Result<bool> read_line(std::string& line) {
+  line.clear();
+  int c = ::getc_unlocked(stdin);
+  const bool any = c != EOF;
+  for (; c != EOF && c != '\n'; c = ::getc_unlocked(stdin)) {
+    if (line.size() == kLongestLine) {
+      return error(Code::kLimit, cat("stdin: a line is longer than ", kLongestLine, " bytes"),
+                   "split the text");
+    }
+    line.push_back(static_cast<char>(c));
+  }
+  if (std::ferror(stdin) != 0) {
+    return error(Code::kIo, cat("stdin: cannot be read: ", std::strerror(errno)),
+                 "give a file or a pipe with one text a line");
+  }
+  return any;
+}
+
 // Calls fn(line) -> Result<std::string> for each line of stdin and prints what it returns.
 template <typename Function>
 Status for_each_line(const Function& fn) {
   size_t number = 0;
-  for (std::string line; std::getline(std::cin, line);) {
-    ++number;
+  for (std::string line;; ++number) {
+    FASTVLM_ASSIGN(const bool more, read_line(line));
+    if (!more) break;
     const Result<std::string> out = fn(line);
     if (!out.ok()) {
       Status status = out.status();
-      status.message = cat("stdin: line ", number, ": ", status.message);
+      status.message = cat("stdin: line ", number + 1, ": ", status.message);
       return status;
     }
     FASTVLM_RETURN_IF_ERROR(print(*out + "\n"));
@@ -54,12 +78,12 @@ Result<std::string> text_of_line(const Tokenizer& tokenizer, const std::string& 
   std::vector<TokenId> ids;
   bool good = value.is_array();
   for (size_t i = 0; good && i < value.size(); ++i) {
-    good = value[i].is_number_integer() && value[i] >= INT32_MIN && value[i] <= INT32_MAX;
+    good = value[i].is_number_unsigned() && value[i].get<uint64_t>() <= INT32_MAX;
     if (good) ids.push_back(value[i].get<TokenId>());
   }
   if (!good) {
     return error(Code::kInvalid, "expected a JSON array of token ids",
-                 "write each line as in [9707, 11]");
+                 "write each line as in [9707, 11]; ids are not negative");
   }
   return json(tokenizer.decode(ids, skip_special))
       .dump(-1, ' ', false, json::error_handler_t::replace);

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -29,21 +31,64 @@ void sync_folder(const std::filesystem::path& folder) {
   ::close(fd);
 }
 
-}  // namespace
+// Names of temporary files for a signal handler, which may neither lock nor allocate. A name is
+// taken out before it is freed; more files than slots at once are merely not listed.
+std::array<std::atomic<char*>, 64> unfinished{};
 
-Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
-  AtomicFile file;
-  file.path_ = path;
-  std::error_code ignored;
-  if (path.filename().empty() || std::filesystem::is_directory(path, ignored)) {
+int list_unfinished(const std::filesystem::path& path) {
+  char* name = ::strdup(path.c_str());
+  for (size_t slot = 0; slot < unfinished.size(); ++slot) {
+    char* empty = nullptr;
+    if (unfinished[slot].compare_exchange_strong(empty, name)) return static_cast<int>(slot);
+  }
+  std::free(name);
+  return -1;
+}
+
+void unlist_unfinished(int slot) {
+  if (slot >= 0) std::free(unfinished[static_cast<size_t>(slot)].exchange(nullptr));
+}
+
+// Where the bytes will lie at last: `path`, or what it links to.
+Result<std::filesystem::path> target_of(const std::filesystem::path& path) {
+  std::error_code failed;
+  const std::filesystem::file_type type = std::filesystem::status(path, failed).type();
+  if (path.filename().empty() || type == std::filesystem::file_type::directory) {
     return error(Code::kInvalid,
                  cat(path.string(), ": expected the name of a file, found a folder"),
                  "add a file name to the path");
   }
-  file.temporary_ = temporary_name(path);
+  const bool exists = std::filesystem::exists(std::filesystem::symlink_status(path, failed));
+  if (exists && type != std::filesystem::file_type::regular &&
+      type != std::filesystem::file_type::not_found) {
+    return error(Code::kInvalid,
+                 cat(path.string(), ": expected a file or a new name, found a device or a pipe"),
+                 "name a file; it is written whole and then put in place");
+  }
+  if (!std::filesystem::is_symlink(path, failed)) return path;
+  const std::filesystem::path target = std::filesystem::weakly_canonical(path, failed);
+  if (!failed && !std::filesystem::is_symlink(target, failed)) return target;
+  return error(Code::kInvalid, cat(path.string(), ": the link leads nowhere"),
+               "mend or remove the link");
+}
+
+}  // namespace
+
+void remove_unfinished_files() noexcept {
+  for (std::atomic<char*>& entry : unfinished) {
+    if (const char* name = entry.load()) ::unlink(name);
+  }
+}
+
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
+  AtomicFile file;
+  FASTVLM_ASSIGN(file.path_, target_of(path));
+  file.temporary_ = temporary_name(file.path_);
+  file.slot_ = list_unfinished(file.temporary_);
   file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file.fd_ < 0) {
     const int reason = errno;
+    unlist_unfinished(std::exchange(file.slot_, -1));
     if (reason == ENOENT) {
       return error(Code::kNotFound, cat(path.string(), ": its folder does not exist"),
                    "create the folder first");
@@ -56,12 +101,14 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::move(other.temporary_)),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      slot_(std::exchange(other.slot_, -1)) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(temporary_, other.temporary_);
   std::swap(fd_, other.fd_);
+  std::swap(slot_, other.slot_);
   return *this;
 }
 
@@ -69,6 +116,7 @@ AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
   ::unlink(temporary_.c_str());
+  unlist_unfinished(slot_);
 }
 
 Status AtomicFile::write(std::span<const std::byte> bytes) {
@@ -84,6 +132,7 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
 Status AtomicFile::commit() {
   if (::fsync(fd_) != 0 && errno != EINVAL) return failed("synced", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return failed("renamed", errno);
+  unlist_unfinished(std::exchange(slot_, -1));
   const int fd = std::exchange(fd_, -1);
   if (::close(fd) != 0) return failed("closed", errno);
   sync_folder(path_.parent_path());
@@ -91,7 +140,7 @@ Status AtomicFile::commit() {
 }
 
 Status AtomicFile::failed(std::string_view what, int reason) const {
-  const bool full = reason == ENOSPC || reason == EDQUOT;
+  const bool full = reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
   return error(Code::kIo, cat(path_.string(), ": cannot be ", what, ": ", std::strerror(reason)),
                full ? "free some space on that disk; nothing half-written was left behind"
                     : "check the folder and its permissions");

@@ -14,6 +14,8 @@ namespace fastvlm {
 
 class AtomicFile {
  public:
+  // A link is followed: what it names is replaced. Anything there but a regular file (a device, a
+  // pipe, a folder) is an error, for the rename would put a file in its place.
   static Result<AtomicFile> create(const std::filesystem::path& path);
 
   AtomicFile(AtomicFile&& other) noexcept;
@@ -34,7 +36,12 @@ class AtomicFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int fd_ = -1;
+  int slot_ = -1;  // in the list of unfinished files
 };
+
+// Removes the temporary files of this process. For handlers of signals that end the program: calls
+// only what such a handler may.
+void remove_unfinished_files() noexcept;
 
 Status write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 

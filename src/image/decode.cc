@@ -19,6 +19,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
+constexpr size_t kHeadBytes = 4096;  // enough to know the format
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -219,7 +220,11 @@ Result<Image> decode_image(std::span<const std::byte> bytes, const std::string& 
 Result<Image> load_image(const std::filesystem::path& path, const DecodeOptions& options) {
   // Read rather than mapped: a file that shrinks or a disk that fails meanwhile is then an error of
   // this picture and not the end of the program.
-  FASTVLM_ASSIGN(const std::string content, read_text_file(path, kMaxFileBytes));
+  FASTVLM_ASSIGN(std::string content, read_beginning(path, kHeadBytes));
+  // A gigabyte that is no picture is not worth reading: its beginning says what it is.
+  if (sniff(std::as_bytes(std::span(content))) != ImageFormat::kUnknown) {
+    FASTVLM_ASSIGN(content, read_text_file(path, kMaxFileBytes));
+  }
   return decode_image(std::as_bytes(std::span(content)), path.string(), options);
 }
 

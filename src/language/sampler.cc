@@ -63,7 +63,7 @@ void keep_top_p(std::vector<Candidate>& candidates, double mass, size_t keep) {
 
 Status check(const SamplingOptions& options) {
   const auto bad = [](const char* name, const char* expected, double found) {
-    return error(Code::kUsage, cat(name, ": expected ", expected, ", found ", found),
+    return error(Code::kUsage, cat("sampling: ", name, ": expected ", expected, ", found ", found),
                  "correct the sampling options");
   };
   const bool greedy = options.temperature == 0;
@@ -93,10 +93,11 @@ Status check_logits(std::span<const float> logits) {
     best = std::max(best, logit);
   }
   if (finite && best > -kInfinity) return {};
-  return error(Code::kInvalid,
-               finite ? "every token is forbidden: all logits are -infinity"
-                      : "the model's logits are not finite numbers",
-               "check the checkpoint's weights and the input image");
+  return error(
+      Code::kInvalid,
+      finite ? "every token is forbidden: all logits are -infinity"
+             : "the model's logits are not finite numbers",
+      "look the checkpoint over with `fastvlm doctor`: it names weights that are not finite");
 }
 
 void penalize_repetition(std::span<float> scores, std::span<const int32_t> seen, double penalty) {

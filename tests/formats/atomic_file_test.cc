@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <fstream>
@@ -45,6 +46,35 @@ TEST(AtomicFile, AbandonedLeavesNothing) {
     EXPECT_EQ(files_in(folder.path()), 1U);
   }
   EXPECT_EQ(files_in(folder.path()), 0U);
+}
+
+TEST(AtomicFile, ReplacesFilesOnly) {
+  const test::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const Status pipe = write_file_atomically(folder / "pipe", "x");
+  EXPECT_EQ(pipe.code, Code::kInvalid);
+  EXPECT_THAT(pipe.message, HasSubstr("found a device or a pipe"));
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
+
+  std::ofstream(folder / "file") << "old";
+  fs::create_symlink("file", folder / "link");
+  ASSERT_TRUE(write_file_atomically(folder / "link", "new").ok());
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(*read_text_file(folder / "file"), "new");
+
+  fs::create_symlink("loop", folder / "loop");
+  EXPECT_FALSE(write_file_atomically(folder / "loop", "x").ok());
+}
+
+TEST(AtomicFile, ASignalHandlerCanTidyUp) {
+  const test::TemporaryFolder folder;
+  ASSERT_TRUE(write_file_atomically(folder / "done", "x").ok());
+  auto file = AtomicFile::create(folder / "half");
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(files_in(folder.path()), 2U);
+  remove_unfinished_files();
+  EXPECT_EQ(files_in(folder.path()), 1U);
+  EXPECT_TRUE(fs::exists(folder / "done"));
 }
 
 TEST(AtomicFile, SaysWhyItCannotWrite) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people and files do to the program that nobody meant: answered with one error and its next
+// step, nothing lost.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/mapped_file.h"
+#include "cli/program.h"
+#include "support/files.h"
+
+namespace fastvlm {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+const fs::path kPicture = test::golden("preprocess") / "tiny.png";
+const fs::path kModel = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+
+void expect_refused(const test::Run& run, int code, const std::string& said) {
+  EXPECT_EQ(run.code, code) << run.err;
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(run.err, AllOf(HasSubstr(said), HasSubstr("\nhint: ")));
+}
+
+TEST(Misuse, AFileNameForgesNoHeading) {
+  const test::TemporaryFolder folder;
+  const std::string name = "x\n== other.jpg ==\n\x1b[2J";
+  fs::copy_file(kPicture, folder / name);
+  const test::Run run =
+      test::fastvlm({"caption", "--model", kModel, "--max-tokens", "1", name, kPicture},
+                    {.folder = folder.path()});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, AllOf(HasSubstr("== x?== other.jpg ==??[2J ==\n"), Not(HasSubstr("\x1b"))));
+}
+
+TEST(Misuse, DumpReplacesNoInput) {
+  const test::TemporaryFolder folder;
+  fs::copy_file(kPicture, folder / "own.png");
+  const auto before = read_text_file(folder / "own.png");
+  expect_refused(test::fastvlm({"dump", "--only", "pixels", "--image", folder / "own.png", "--out",
+                                folder / "own.png"}),
+                 1, "is the input itself");
+  EXPECT_EQ(*read_text_file(folder / "own.png"), *before);
+  std::ofstream(folder / "config.json") << "{}";
+  expect_refused(test::fastvlm({"dump", "--only", "pixels", "--image", folder / "own.png", "--out",
+                                folder / "new.safetensors"}),
+                 1, "its folder is a checkpoint");
+  EXPECT_FALSE(fs::exists(folder / "new.safetensors"));
+}
+
+TEST(Misuse, MakeCheckpointReplacesNoCheckpoint) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "config.json") << "{}";
+  expect_refused(
+      test::fastvlm({"dev", "make-checkpoint", "--kind", "s0-0.5b", "--out", folder.path()}), 1,
+      "holds a checkpoint already");
+}
+
+TEST(Misuse, SeedsAreWholeNumbers) {
+  for (const char* seed : {"--seed=-1", "--seed=18446744073709551616", "--seed=1e3"}) {
+    expect_refused(test::fastvlm({"caption", "--model", kModel, seed, kPicture}), 1,
+                   "expected 0 .. 18446744073709551615");
+  }
+}
+
+TEST(Misuse, AnEmptyPromptIsNotTheDefault) {
+  expect_refused(test::fastvlm({"caption", "--model", kModel, "--prompt", "", kPicture}), 1,
+                 "--prompt");
+}
+
+TEST(Misuse, TokenizersSayWhenTheirInputFails) {
+  const test::Run outside =
+      test::fastvlm({"detokenize", "--tokenizer", kModel}, {.input = "[18446744073709551615]\n"});
+  expect_refused(outside, 2, "stdin: line 1: expected a JSON array of token ids");
+  expect_refused(test::fastvlm({"detokenize", "--tokenizer", kModel}, {.input = "[-1]\n"}), 2,
+                 "ids are not negative");
+  expect_refused(test::run({"/bin/sh", "-c", "exec \"$0\" tokenize --tokenizer \"$1\" < /",
+                            std::string(FASTVLM_BINARY_DIR) + "/fastvlm", kModel}),
+                 2, "stdin: cannot be read: Is a directory");
+}
+
+TEST(Misuse, MoreThreadsThanTheSystemGrants) {
+  const test::Run run =
+      test::run({"/bin/sh", "-c", "ulimit -v 500000; exec \"$0\" \"$@\"",
+                 std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "caption", "--model", kModel,
+                 "--threads", "1024", "--max-tokens", "1", kPicture});
+  expect_refused(run, 2, "the system grants only ");
+}
+
+TEST(Misuse, ALimitOnFilesLeavesNothing) {
+  const test::TemporaryFolder folder;
+  const test::Run run =
+      test::run({"/bin/sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\"",
+                 std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "dump", "--only", "pixels",
+                 "--image", kPicture, "--out", folder / "out.safetensors"});
+  expect_refused(run, 2, "File too large");
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+}  // namespace
+}  // namespace fastvlm
