@@ -37,6 +37,7 @@ class Checkup {
 
   std::vector<fs::path> files() const;
   void check_pointers();
+  void check_json_files();
   void check_weights();
   void check_generation_config();
   void check_head(const Checkpoint& checkpoint);
@@ -81,6 +82,26 @@ void Checkup::check_pointers() {
   }
   if (findings_.size() == before)
     good("downloaded files", cat(files().size(), " files, no Git LFS pointers"));
+}
+
+// Loaders skip a file that they do not need, such as tokenizer_config.json beside tokenizer.json;
+// other programs do not.
+void Checkup::check_json_files() {
+  const size_t before = findings_.size();
+  std::error_code failed;
+  for (fs::directory_iterator entry(folder_, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    if (entry->path().extension() != ".json") continue;
+    const std::string name = entry->path().filename().string();
+    const auto text = read_text_file(entry->path());
+    if (!text.ok()) {
+      bad("JSON files", text.status());
+    } else if (!nlohmann::json::accept(*text)) {
+      bad("JSON files", cat(name, ": expected JSON, found something else"),
+          "download the file again");
+    }
+  }
+  if (findings_.size() == before) good("JSON files", "all of them can be read");
 }
 
 void Checkup::check_weights() {
@@ -276,6 +297,7 @@ std::vector<Finding> Checkup::run() {
     return std::move(findings_);
   }
   check_pointers();
+  check_json_files();
   check_generation_config();
   const auto checkpoint = Checkpoint::open(folder_, {tower_});
   if (!checkpoint.ok()) {

@@ -63,6 +63,16 @@ TEST_F(CheckupTest, GitLfsPointer) {
   EXPECT_THAT(finding.remedy, testing::HasSubstr("git lfs pull"));
 }
 
+TEST_F(CheckupTest, FilesThatTheLoaderSkips) {
+  std::ofstream(folder_ / "tokenizer_config.json") << "<html>";
+  EXPECT_THAT(worst("JSON files").found, testing::HasSubstr("tokenizer_config.json"));
+  EXPECT_EQ(worst("JSON files").verdict, Verdict::kBad);
+  std::filesystem::remove(folder_ / "tokenizer_config.json");
+  EXPECT_EQ(worst("JSON files").verdict, Verdict::kGood);
+  std::filesystem::create_symlink("nowhere", folder_ / "added_tokens.json");
+  EXPECT_EQ(worst("JSON files").verdict, Verdict::kBad);
+}
+
 TEST_F(CheckupTest, TieFlagWrong) {
   test::edit_file(folder_ / "config.json", "\"tie_word_embeddings\": true",
                   "\"tie_word_embeddings\": false");
