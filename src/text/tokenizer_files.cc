@@ -271,9 +271,9 @@ Result<TokenizerParts> read_tokenizer_folder(const std::filesystem::path& folder
     return read_tokenizer_json(text, whole.string());
   }
   if (!is_there(folder / "vocab.json")) {
-    return error(Code::kNotFound,
-                 cat(folder.string(), ": neither tokenizer.json nor vocab.json is there"),
-                 "name the folder of a checkpoint with its tokenizer files; a link must lead to one");
+    return error(
+        Code::kNotFound, cat(folder.string(), ": neither tokenizer.json nor vocab.json is there"),
+        "name the folder of a checkpoint with its tokenizer files; a link must lead to one");
   }
   TokenizerParts parts;
   parts.added_field = (folder / "tokenizer_config.json").string();
