@@ -28,6 +28,7 @@ inline int64_t panels_of(int64_t rows) {
 struct Matrix::Packed {
   WeightType type = WeightType::kF32;
   WeightType scale_type = WeightType::kF16;
+  Arithmetic arithmetic = Arithmetic::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t group = 0;
@@ -130,6 +131,7 @@ const KernelTable& kernels();  // the set in use
 // The sets. Null where this build or this machine does not have it.
 const KernelTable* reference_kernels();
 const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
 
 // The product of x and all of W by the calling thread alone, for drivers that split by rows.
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,
