@@ -132,12 +132,13 @@ int64_t Matrix::bytes() const {
   return panels_of(packed_->rows) * packed_->panel_bytes;
 }
 
-Matrix Matrix::pack(const MatrixSource& source, ThreadPool& pool, Arithmetic /*arithmetic*/) {
+Matrix Matrix::pack(const MatrixSource& source, ThreadPool& pool, Arithmetic arithmetic) {
   auto packed = std::make_unique<Packed>();
   packed->type = source.type;
   packed->rows = source.rows;
   packed->cols = source.cols;
   if (packed->quantised()) {
+    if (arithmetic == Arithmetic::kInt8) packed->arithmetic = arithmetic;
     packed->scale_type = source.scale_type;
     packed->group = source.group;
     packed->group_bytes = kPanel * (2 * element_bytes(source.scale_type) +

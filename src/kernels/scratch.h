@@ -26,18 +26,21 @@ inline AlignedBytes aligned_bytes(int64_t size) {
 // kernel driver). Contents do not survive a request.
 class Scratch {
  public:
-  float* floats(int64_t count) {
-    if (count > capacity_) {
+  std::byte* bytes(int64_t size) {
+    if (size > capacity_) {
       data_.reset();
-      data_ = aligned_bytes(count * int64_t{sizeof(float)});
-      capacity_ = count;
+      data_ = aligned_bytes(size);
+      capacity_ = size;
     }
-    return reinterpret_cast<float*>(data_.get());
+    return data_.get();
+  }
+  float* floats(int64_t count) {
+    return reinterpret_cast<float*>(bytes(count * int64_t{sizeof(float)}));
   }
 
  private:
   AlignedBytes data_;
-  int64_t capacity_ = 0;
+  int64_t capacity_ = 0;  // bytes
 };
 
 }  // namespace fastvlm
