@@ -179,6 +179,6 @@ void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, 
 void matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
                  std::span<const Output> outputs);
 void gated_matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
-                       const Matrix& gate, const Matrix& up, float* y, int64_t y_stride);
+                       const Matrix& gate, const Matrix& up, float* y);
 
 }  // namespace fastvlm

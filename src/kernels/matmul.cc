@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "kernels/elementwise.h"
 #include "kernels/kernel_table.h"
 
 namespace fastvlm {
@@ -16,7 +17,6 @@ namespace {
 constexpr int64_t kDepth = 384;
 constexpr int64_t kRows = 120;
 constexpr int64_t kPanels = 16;
-constexpr int64_t kWorthSharing = 16384;  // elements a thread of a pass over memory
 
 struct Product {
   const float* x;
@@ -160,21 +160,16 @@ void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
 }
 
 void gated_matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& gate,
-                  const Matrix& up, float* y, int64_t y_stride) {
+                  const Matrix& up, float* y) {
   if (gate.arithmetic() == Arithmetic::kInt8 && one_kind(gate, up)) {
-    return gated_matmul_int8(pool, x, m, x_stride, gate, up, y, y_stride);
+    return gated_matmul_int8(pool, x, m, x_stride, gate, up, y);
   }
   thread_local Scratch scratch;
   const int64_t width = gate.rows();
   float* const ups = scratch.floats(m * width);
-  matmul(pool, x, m, x_stride, gate, y, y_stride);
+  matmul(pool, x, m, x_stride, gate, y, width);
   matmul(pool, x, m, x_stride, up, ups, width);
-  pool.parallel_for(m, std::max<int64_t>(1, kWorthSharing / width),
-                    [&](int64_t begin, int64_t end) {
-                      for (int64_t r = begin; r < end; ++r) {
-                        kernels().silu_multiply(y + r * y_stride, ups + r * width, width);
-                      }
-                    });
+  silu_multiply(pool, y, ups, m * width);
 }
 
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,

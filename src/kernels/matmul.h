@@ -46,9 +46,10 @@ struct Output {
 void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
             std::span<const Output> outputs);
 
-// y = silu(x gate^T) * (x up^T), the first half of a gated MLP. `gate` and `up` have one shape.
+// y = silu(x gate^T) * (x up^T), the first half of a gated MLP. `gate` and `up` have one shape; y
+// is [m, gate.rows()].
 void gated_matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& gate,
-                  const Matrix& up, float* y, int64_t y_stride);
+                  const Matrix& up, float* y);
 
 // y = epilogue(fc2(gelu(fc1(x) + fc1_bias))): a ConvFFN or projector by tiles of rows, so that the
 // expanded activations [m, fc1.rows()] never exist in memory as a whole. `y` must not overlap `x`.

@@ -101,10 +101,10 @@ void matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
 }
 
 void gated_matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
-                       const Matrix& gate, const Matrix& up, float* y, int64_t y_stride) {
+                       const Matrix& gate, const Matrix& up, float* y) {
   const KernelTable& table = kernels();
   const Tiles tiles(pool, x, m, x_stride, gate.packed());
-  const Output output{gate, y, y_stride};
+  const Output output{gate, y, gate.rows()};
   for_each_block(pool, {&output, 1}, [&](const Block& block) {
     thread_local Scratch scratch;
     const int64_t stride = (block.end - block.begin) * kPanel;
@@ -119,7 +119,7 @@ void gated_matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_st
       product.y_stride = stride;
       table.tile_product(product);
       for (int64_t r = 0; r < product.rows; ++r) {
-        table.silu_multiply(gates + r * y_stride, ups + r * stride, columns);
+        table.silu_multiply(gates + r * gate.rows(), ups + r * stride, columns);
       }
     }
   });
