@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 
+#include "base/large_pages.h"
+
 namespace fastvlm {
 
 inline constexpr std::align_val_t kAlignment{64};  // a cache line, and the widest vector
@@ -16,10 +18,13 @@ struct AlignedDelete {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
-// Not cleared, so that the threads that fill the pages also touch them first.
+// Not cleared, so that the threads that fill the pages also touch them first. Large blocks ask for
+// large pages, of which a decoder that reads all of its weights for each token needs fewer.
 inline AlignedBytes aligned_bytes(int64_t size) {
-  return AlignedBytes(
+  AlignedBytes data(
       static_cast<std::byte*>(::operator new[](static_cast<size_t>(size), kAlignment)));
+  ask_for_large_pages(data.get(), size);
+  return data;
 }
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a
