@@ -35,7 +35,8 @@ std::vector<float> numbers(int64_t count) {
   return values;
 }
 
-Matrix weights(WeightType type, int64_t rows, int64_t cols) {
+Matrix weights(WeightType type, int64_t rows, int64_t cols,
+               Arithmetic arithmetic = Arithmetic::kF32) {
   const std::vector<float> bytes = numbers(rows * cols);
   const std::vector<uint16_t> scales(static_cast<size_t>(rows * cols / 32), 0x1C00);
   MatrixSource source;
@@ -49,15 +50,18 @@ Matrix weights(WeightType type, int64_t rows, int64_t cols) {
     halves.assign(static_cast<size_t>(rows * cols), 0x3C01);
     source.data = halves.data();
   }
-  return Matrix::pack(source, pool());
+  return Matrix::pack(source, pool(), arithmetic);
 }
 
-// `flops` an iteration as a rate and as a fraction of the peak.
-void count_flops(benchmark::State& state, double flops) {
-  const double peak = bench::peak_flops();
-  const double done = flops * static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
+// Operations an iteration as a rate and as a fraction of the peak.
+void count_operations(benchmark::State& state, double operations, double peak) {
+  const double done = operations * static_cast<double>(state.iterations());
+  state.counters["GOP/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(done / peak, benchmark::Counter::kIsRate);
+}
+
+void count_flops(benchmark::State& state, double flops) {
+  count_operations(state, flops, bench::peak_flops());
 }
 
 void count_bytes(benchmark::State& state, double bytes) {
@@ -111,6 +115,37 @@ BENCHMARK(BM_Matmul)
     ->Args({kF16, 1, 151936, 896})
     ->Args({kBF16, 1, 151936, 896})
     ->Args({kF32, 1, 40000, 896});
+
+// 4- and 8-bit weights with activations in 8 bits; the peak is that of dot products of bytes.
+void BM_MatmulInt8(benchmark::State& state) {
+  const auto type = static_cast<WeightType>(state.range(0));
+  const int64_t m = state.range(1);
+  const int64_t n = state.range(2);
+  const int64_t k = state.range(3);
+  const Matrix w = weights(type, n, k, Arithmetic::kInt8);
+  const std::vector<float> x = numbers(m * k);
+  std::vector<float> y(static_cast<size_t>(m * n));
+  for (auto _ : state) matmul(pool(), x.data(), m, k, w, y.data(), n);
+  count_operations(state, 2.0 * static_cast<double>(m * n * k), bench::peak_dot_operations());
+  if (m == 1) count_bytes(state, static_cast<double>(w.bytes()));
+}
+BENCHMARK(BM_MatmulInt8)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"type", "m", "n", "k"})
+    ->Unit(benchmark::kMillisecond)
+    ->Args({kQ4, 256, 4864, 896})
+    ->Args({kQ4, 256, 896, 4864})
+    ->Args({kQ4, 256, 896, 896})
+    ->Args({kQ4, 256, 128, 896})
+    ->Args({kQ8, 256, 4864, 896})
+    ->Args({kQ4, 12, 4864, 896})
+    ->Args({kQ4, 8, 151936, 896})
+    ->Args({kQ4, 4, 151936, 896})
+    ->Args({kQ4, 2, 151936, 896})
+    ->Args({kQ4, 1, 151936, 896})
+    ->Args({kQ4, 1, 4864, 896})
+    ->Args({kQ4, 1, 896, 4864})
+    ->Args({kQ8, 1, 151936, 896});
 
 void BM_Mlp(benchmark::State& state) {
   const int64_t m = state.range(0);

@@ -12,6 +12,8 @@
 #include <immintrin.h>
 #endif
 
+#include "base/cpu.h"
+
 namespace fastvlm::bench {
 
 // Seconds that this thread has computed.
@@ -36,6 +38,20 @@ __attribute__((target("avx2,fma"))) inline double multiply_add_loop(int64_t roun
   volatile float keep = 0.0F;
   for (const auto& sum : sums) keep = keep + _mm256_cvtss_f32(sum);
   return static_cast<double>(rounds) * 12 * 8 * 2;
+}
+
+// Dot products of bytes into twelve independent sums: operations done.
+__attribute__((target("avx512f,avx512vnni"))) inline double dot_loop(int64_t rounds) {
+  __m512i sums[12];
+  for (auto& sum : sums) sum = _mm512_set1_epi32(1);
+  const __m512i a = _mm512_set1_epi8(3);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int s = 0; s < 12; ++s) sums[s] = _mm512_dpbusd_epi32(sums[s], a, a);
+  }
+  volatile int keep = 0;
+  for (const auto& sum : sums) keep = keep + _mm512_cvtsi512_si32(sum);
+  return static_cast<double>(rounds) * 12 * 64 * 2;
 }
 
 __attribute__((target("avx2"))) inline void read_all(const std::vector<uint64_t>& data) {
@@ -73,15 +89,27 @@ inline void read_all(const std::vector<uint64_t>& data) {
 
 #endif
 
-// Floating-point operations a second of one thread: the best of a few short loops.
-inline double peak_flops() {
+// Operations a second of one thread in `loop`: the best of a few short runs.
+inline double peak_of(double (*loop)(int64_t rounds)) {
   double best = 0.0;
   for (int i = 0; i < 8; ++i) {
     const double start = thread_seconds();
-    const double done = multiply_add_loop(200000);
+    const double done = loop(200000);
     best = std::max(best, done / (thread_seconds() - start));
   }
   return best;
+}
+
+inline double peak_flops() {
+  return peak_of(multiply_add_loop);
+}
+
+// The peak of products of bytes; of floats where the machine has no instruction for bytes.
+inline double peak_dot_operations() {
+#if defined(__x86_64__)
+  if (cpu_features().avx512_vnni) return peak_of(dot_loop);
+#endif
+  return peak_flops();
 }
 
 // Bytes a second that one thread reads from memory: 256 MB, the best of three passes.

@@ -5,7 +5,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -18,6 +21,7 @@ namespace {
 CpuFeatures detect() {
   CpuFeatures found;
 #if defined(__x86_64__)
+  // These builtins read XGETBV as well: a set counts only where the system saves its registers.
   __builtin_cpu_init();
   found.avx2_fma = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
   found.avx512 = __builtin_cpu_supports("avx512f") != 0 &&
@@ -33,6 +37,15 @@ CpuFeatures detect() {
   found.neon_i8mm = (getauxval(AT_HWCAP2) & kI8mm) != 0;
 #endif
   return found;
+}
+
+// Processors that the quota of this control group (a container) amounts to.
+int cpu_quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");  // "200000 100000", or "max 100000"
+  double quota = 0;
+  double period = 0;
+  if (!(file >> quota >> period) || period <= 0) return std::numeric_limits<int>::max();
+  return std::max(1, static_cast<int>(std::ceil(quota / period)));
 }
 
 }  // namespace
@@ -61,8 +74,10 @@ std::string cpu_model_name() {
 int cpu_count() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
-  return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0
+                        ? CPU_COUNT(&allowed)
+                        : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return std::min(count, cpu_quota());
 }
 
 uint64_t memory_total() {

@@ -202,7 +202,7 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   FASTVLM_ASSIGN(const Preprocessing preprocessing,
                  preprocessing_of(checkpoint.config(), tower.stride(), options));
   FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint, pool));
-  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool));
+  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool, options.language));
   FASTVLM_RETURN_IF_ERROR(check_widths(tower, projector, language));
   return std::shared_ptr<const Engine>(new Engine(std::move(checkpoint), std::move(tokenizer),
                                                   std::move(tower), std::move(projector),

@@ -31,8 +31,9 @@ namespace fastvlm {
 struct EngineOptions {
   std::filesystem::path model;  // the checkpoint folder
   std::optional<std::filesystem::path> vision_tower;
-  std::optional<Aspect> aspect;   // else as the checkpoint says
-  std::optional<int> image_size;  // side in pixels, else as the checkpoint says
+  std::optional<Aspect> aspect;             // else as the checkpoint says
+  std::optional<int> image_size;            // side in pixels, else as the checkpoint says
+  Arithmetic language = Arithmetic::kInt8;  // of the decoder's products (docs/ACCURACY.md)
 };
 
 // Which model this is, for provenance.

@@ -19,22 +19,15 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 struct Inputs {
   const AttentionShape& shape;
-  const float *q, *k, *v;
-  int64_t q_stride, k_stride, v_stride;
+  const float* q;
+  int64_t q_stride;
+  const KeyValues& memory;
   float* out;
   int64_t out_stride;
-
-  int64_t heads_a_group() const { return shape.heads / shape.kv_heads; }
-};
-
-// Rows of a block: the query heads that share a key head, query by query. Row i of key head j is
-// head j * heads_a_group + i % heads_a_group of query i / heads_a_group.
-struct Block {
-  int64_t kv_head, begin, end;
 };
 
 struct Workspace {
-  Scratch queries, keys, values, scores, sums;
+  Scratch queries, scores, sums;
 };
 
 Workspace& workspace() {
@@ -42,120 +35,186 @@ Workspace& workspace() {
   return space;
 }
 
-// Keys [begin, end) of one head, 16 to a panel of [head_dim, 16].
-void pack_keys(const float* k, int64_t stride, int64_t dim, int64_t begin, int64_t end,
-               float* panels) {
-  for (int64_t key = begin; key < end; ++key) {
-    float* out = panels + (key - begin) / kPanel * kPanel * dim + (key - begin) % kPanel;
-    for (int64_t d = 0; d < dim; ++d) out[d * kPanel] = k[key * stride + d];
-  }
-}
+// Rows [begin, end) of one key head. Its rows are the query heads that share it, query by query:
+// row i is head kv_head * group + i % group of query i / group.
+class Block {
+ public:
+  Block(const Inputs& in, int64_t kv_head, int64_t begin, int64_t end)
+      : in_(in),
+        dim_(in.shape.head_dim),
+        group_(in.shape.heads / in.shape.kv_heads),
+        padded_(panels_of(dim_) * kPanel),
+        kv_head_(kv_head),
+        begin_(begin),
+        rows_(end - begin),
+        queries_(workspace().queries.floats(rows_ * dim_)),
+        scores_(workspace().scores.floats(rows_ * kKeys)),
+        sums_(workspace().sums.floats(rows_ * padded_)) {}
 
-// Values [begin, end) of one head: panel p holds elements 16 p .. 16 p + 15, [end - begin, 16].
-void pack_values(const float* v, int64_t stride, int64_t dim, int64_t begin, int64_t end,
-                 float* panels) {
-  const int64_t count = end - begin;
-  for (int64_t first = 0; first < dim; first += kPanel) {
-    const int64_t width = std::min(kPanel, dim - first);
-    for (int64_t i = 0; i < count; ++i) {
-      float* out = panels + (first / kPanel * count + i) * kPanel;
-      const float* in = v + (begin + i) * stride + first;
-      std::copy(in, in + width, out);
-      std::fill(out + width, out + kPanel, 0.0F);
+  void attend() {
+    start();
+    const int64_t visible = seen_by(rows_ - 1);
+    for (int64_t key = 0; key < visible; key += kKeys) {
+      const int64_t count = std::min(kKeys, visible - key);
+      score(key, count);
+      for (int64_t r = 0; r < rows_; ++r) weigh(r, key, count);
+      add_values(key, count);
     }
+    finish();
   }
-}
 
-void attend(const Inputs& in, const Block& block) {
-  const KernelTable& table = kernels();
-  const AttentionShape& shape = in.shape;
-  const int64_t dim = shape.head_dim;
-  const int64_t group = in.heads_a_group();
-  const int64_t rows = block.end - block.begin;
-  const int64_t padded = panels_of(dim) * kPanel;
-  const auto offset_of = [&](int64_t row, int64_t stride) {
-    return row / group * stride + (block.kv_head * group + row % group) * dim;
-  };
-  const auto keys_of = [&](int64_t row) {
-    return shape.causal ? shape.keys - shape.queries + row / group + 1 : shape.keys;
-  };
-
-  Workspace& space = workspace();
-  float* const queries = space.queries.floats(rows * dim);
-  float* const keys = space.keys.floats(kKeys * dim);
-  float* const values = space.values.floats(kKeys * padded);
-  float* const scores = space.scores.floats(rows * kKeys);
-  float* const sums = space.sums.floats(rows * padded);
-  float maxima[kQueries];
-  float totals[kQueries];
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* q = in.q + offset_of(block.begin + r, in.q_stride);
-    for (int64_t d = 0; d < dim; ++d) queries[r * dim + d] = q[d] * shape.scale;
-    maxima[r] = kNever;
-    totals[r] = 0.0F;
+ private:
+  int64_t offset_of(int64_t row, int64_t stride) const {
+    const int64_t i = begin_ + row;
+    return i / group_ * stride + (kv_head_ * group_ + i % group_) * dim_;
   }
-  std::fill(sums, sums + rows * padded, 0.0F);
+  int64_t seen_by(int64_t row) const {
+    const AttentionShape& shape = in_.shape;
+    return shape.causal ? shape.keys - shape.queries + (begin_ + row) / group_ + 1 : shape.keys;
+  }
 
-  const int64_t visible = keys_of(block.end - 1);
-  for (int64_t begin = 0; begin < visible; begin += kKeys) {
-    const int64_t count = std::min(kKeys, visible - begin);
-    pack_keys(in.k + block.kv_head * dim, in.k_stride, dim, begin, begin + count, keys);
-    pack_values(in.v + block.kv_head * dim, in.v_stride, dim, begin, begin + count, values);
+  void start() {
+    for (int64_t r = 0; r < rows_; ++r) {
+      const float* q = in_.q + offset_of(r, in_.q_stride);
+      for (int64_t d = 0; d < dim_; ++d) queries_[r * dim_ + d] = q[d] * in_.shape.scale;
+      maxima_[r] = kNever;
+      totals_[r] = 0.0F;
+    }
+    std::fill(sums_, sums_ + rows_ * padded_, 0.0F);
+  }
+
+  // scores[r, i] = query r times key `first` + i; those past `count` mean nothing.
+  void score(int64_t first, int64_t count) {
     PanelProduct product;
-    product.a = queries;
-    product.a_stride = dim;
-    product.rows = rows;
-    product.depth = dim;
+    product.a = queries_;
+    product.a_stride = dim_;
+    product.rows = rows_;
+    product.depth = dim_;
     product.last = false;
     product.sums_stride = kKeys;
+    const int64_t panels = panels_of(in_.memory.capacity);
     for (int64_t key = 0; key < count; key += kPanel) {
-      product.b = keys + key * dim;
-      product.sums = scores + key;
-      table.panel_product(product);
+      product.b = in_.memory.keys + (kv_head_ * panels + (first + key) / kPanel) * kPanel * dim_;
+      product.sums = scores_ + key;
+      kernels().panel_product(product);
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      float* const row = scores + r * kKeys;
-      const int64_t seen = std::clamp<int64_t>(keys_of(block.begin + r) - begin, 0, count);
-      std::fill(row + seen, row + count, 0.0F);
-      if (seen == 0) continue;
-      const float maximum = std::max(maxima[r], table.maximum(row, seen));
-      const float correction = std::exp(maxima[r] - maximum);
-      totals[r] = totals[r] * correction + table.exponentials(row, seen, maximum);
-      maxima[r] = maximum;
-      for (int64_t d = 0; d < padded; ++d) sums[r * padded + d] *= correction;
-    }
-    product.a = scores;
+  }
+
+  // Scores become weights relative to the row's maximum so far; unseen keys weigh nothing.
+  void weigh(int64_t r, int64_t first, int64_t count) {
+    float* const row = scores_ + r * kKeys;
+    const int64_t seen = std::clamp<int64_t>(seen_by(r) - first, 0, count);
+    std::fill(row + seen, row + count, 0.0F);
+    if (seen == 0) return;
+    const float maximum = std::max(maxima_[r], kernels().maximum(row, seen));
+    const float correction = std::exp(maxima_[r] - maximum);
+    totals_[r] = totals_[r] * correction + kernels().exponentials(row, seen, maximum);
+    maxima_[r] = maximum;
+    for (int64_t d = 0; d < padded_; ++d) sums_[r * padded_ + d] *= correction;
+  }
+
+  void add_values(int64_t first, int64_t count) {
+    PanelProduct product;
+    product.a = scores_;
     product.a_stride = kKeys;
+    product.rows = rows_;
     product.depth = count;
     product.first = false;
-    product.sums_stride = padded;
-    for (int64_t d = 0; d < padded; d += kPanel) {
-      product.b = values + d * count;
-      product.sums = sums + d;
-      table.panel_product(product);
+    product.last = false;
+    product.sums_stride = padded_;
+    const int64_t capacity = in_.memory.capacity;
+    for (int64_t d = 0; d < padded_; d += kPanel) {
+      product.b = in_.memory.values + (kv_head_ * padded_ + d) * capacity + first * kPanel;
+      product.sums = sums_ + d;
+      kernels().panel_product(product);
     }
   }
-  for (int64_t r = 0; r < rows; ++r) {
-    float* const out = in.out + offset_of(block.begin + r, in.out_stride);
-    for (int64_t d = 0; d < dim; ++d) out[d] = sums[r * padded + d] / totals[r];
+
+  void finish() {
+    for (int64_t r = 0; r < rows_; ++r) {
+      float* const out = in_.out + offset_of(r, in_.out_stride);
+      for (int64_t d = 0; d < dim_; ++d) out[d] = sums_[r * padded_ + d] / totals_[r];
+    }
   }
-}
+
+  const Inputs& in_;
+  const int64_t dim_, group_, padded_, kv_head_, begin_, rows_;
+  float* const queries_;  // [rows, dim], scaled
+  float* const scores_;   // [rows, kKeys]
+  float* const sums_;     // [rows, padded]
+  float maxima_[kQueries];
+  float totals_[kQueries];
+};
 
 }  // namespace
 
+int64_t KeyValues::key_floats() const {
+  return kv_heads * panels_of(capacity) * kPanel * head_dim;
+}
+
+int64_t KeyValues::value_floats() const {
+  return kv_heads * panels_of(head_dim) * kPanel * capacity;
+}
+
+void KeyValues::store(int64_t first, int64_t count, const float* k, int64_t k_stride,
+                      const float* v, int64_t v_stride) const {
+  for (int64_t i = 0; i < count; ++i, k += k_stride, v += v_stride) {
+    const int64_t row = first + i;
+    for (int64_t h = 0; h < kv_heads; ++h) {
+      const int64_t panel = h * panels_of(capacity) + row / kPanel;
+      float* const key = keys + panel * kPanel * head_dim + row % kPanel;
+      for (int64_t d = 0; d < head_dim; ++d) key[d * kPanel] = k[h * head_dim + d];
+      for (int64_t d = 0; d < head_dim; d += kPanel) {
+        const int64_t width = std::min(kPanel, head_dim - d);
+        float* const value =
+            values + ((h * panels_of(head_dim) + d / kPanel) * capacity + row) * kPanel;
+        std::copy_n(v + h * head_dim + d, width, value);
+        std::fill(value + width, value + kPanel, 0.0F);
+      }
+    }
+  }
+}
+
+void KeyValues::copy_from(const KeyValues& other, int64_t begin, int64_t end) const {
+  if (begin >= end) return;
+  const int64_t first = begin / kPanel;  // its rows before `begin` are copied, too
+  for (int64_t h = 0; h < kv_heads; ++h) {
+    std::copy_n(other.keys + (h * panels_of(other.capacity) + first) * kPanel * head_dim,
+                (panels_of(end) - first) * kPanel * head_dim,
+                keys + (h * panels_of(capacity) + first) * kPanel * head_dim);
+  }
+  for (int64_t p = 0; p < kv_heads * panels_of(head_dim); ++p) {
+    std::copy_n(other.values + (p * other.capacity + begin) * kPanel, (end - begin) * kPanel,
+                values + (p * capacity + begin) * kPanel);
+  }
+}
+
 void attention(ThreadPool& pool, const AttentionShape& shape, const float* q, int64_t q_stride,
-               const float* k, int64_t k_stride, const float* v, int64_t v_stride, float* out,
-               int64_t out_stride) {
-  const Inputs in{shape, q, k, v, q_stride, k_stride, v_stride, out, out_stride};
-  const int64_t rows = shape.queries * in.heads_a_group();
+               const KeyValues& memory, float* out, int64_t out_stride) {
+  const Inputs in{shape, q, q_stride, memory, out, out_stride};
+  const int64_t rows = shape.queries * (shape.heads / shape.kv_heads);
   const int64_t blocks = (rows + kQueries - 1) / kQueries;
   std::atomic<int64_t> next{0};
   pool.run([&](int) {
     for (int64_t i = next++; i < blocks * shape.kv_heads; i = next++) {
       const int64_t begin = i % blocks * kQueries;
-      attend(in, {i / blocks, begin, std::min(begin + kQueries, rows)});
+      Block(in, i / blocks, begin, std::min(begin + kQueries, rows)).attend();
     }
   });
+}
+
+void attention(ThreadPool& pool, const AttentionShape& shape, const float* q, int64_t q_stride,
+               const float* k, int64_t k_stride, const float* v, int64_t v_stride, float* out,
+               int64_t out_stride) {
+  thread_local Scratch scratch;
+  KeyValues memory{nullptr, nullptr, shape.keys, shape.kv_heads, shape.head_dim};
+  memory.keys = scratch.floats(memory.key_floats() + memory.value_floats());
+  memory.values = memory.keys + memory.key_floats();
+  pool.parallel_for(shape.keys, kPanel, [&](int64_t begin, int64_t end) {
+    memory.store(begin, end - begin, k + begin * k_stride, k_stride, v + begin * v_stride,
+                 v_stride);
+  });
+  attention(pool, shape, q, q_stride, memory, out, out_stride);
 }
 
 }  // namespace fastvlm

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/convolution.h"
 #include "kernels/matmul.h"
@@ -28,6 +29,7 @@ inline int64_t panels_of(int64_t rows) {
 struct Matrix::Packed {
   WeightType type = WeightType::kF32;
   WeightType scale_type = WeightType::kF16;
+  Arithmetic arithmetic = Arithmetic::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t group = 0;
@@ -86,6 +88,36 @@ inline int64_t prepared_floats(const Matrix::Packed& w) {
   return w.cols + w.cols / 32 + kPanel;
 }
 
+// Activations in 8 bits (Arithmetic::kInt8). A few rows of x make a tile. Each group of columns of
+// a row has its own step, the largest magnitude / 127; an element becomes round(x / step), so that
+// x = step * q within half a step. In memory, for each group of columns:
+//   the step of each row [rows] f32, the sum of the rounded elements of each row [rows] f32, and
+//   the rounded elements in sets of four columns [group / 4, rows, 4]: the columns in order for
+//   kQ8; for kQ4 the even columns of each eight, then the odd ones, as the nibbles of a word lie.
+inline constexpr int64_t kTileFactors = 8;  // bytes a row and group: step and sum
+
+inline int64_t tile_row_bytes(const Matrix::Packed& w) {
+  return w.cols + w.cols / w.group * kTileFactors;
+}
+// The step for a group whose largest magnitude this is; 0 where all of it rounds to nothing. What
+// is not a number stays so and makes the product not a number.
+inline float step_of(float largest) {
+  return largest < 0x1p-96F ? 0.0F : largest / 127.0F;
+}
+
+// y = epilogue(x W^T) for the rows of a tile and the outputs of panels [begin, end); `y` and the
+// epilogue's pointers are at the tile's first row and the first panel's first column.
+struct TileProduct {
+  const Matrix::Packed* w = nullptr;
+  const std::byte* tile = nullptr;
+  int64_t rows = 0;  // 1 .. KernelTable::most_tile_rows
+  int64_t begin = 0;
+  int64_t end = 0;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  Epilogue epilogue;
+};
+
 // A part of a depthwise convolution: output rows [row_begin, row_end) of every channel.
 struct DepthwiseRows {
   const float* x = nullptr;
@@ -109,6 +141,12 @@ struct KernelTable {
   void (*vector_product)(const Matrix::Packed& w, const float* prepared, int64_t begin, int64_t end,
                          float* y, const Epilogue& epilogue);
 
+  // Quantised weights with Arithmetic::kInt8. A row's result does not depend on its tile.
+  int64_t most_tile_rows;
+  void (*quantise_tile)(const Matrix::Packed& w, const float* x, int64_t rows, int64_t x_stride,
+                        std::byte* tile);
+  void (*tile_product)(const TileProduct& product);
+
   void (*depthwise)(const DepthwiseRows& part);
 
   // x[i] = exp(x[i] - max); returns the sum.
@@ -130,9 +168,17 @@ const KernelTable& kernels();  // the set in use
 // The sets. Null where this build or this machine does not have it.
 const KernelTable* reference_kernels();
 const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
+const KernelTable* avx512_vnni_kernels();
 
 // The product of x and all of W by the calling thread alone, for drivers that split by rows.
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,
                   int64_t y_stride, const Epilogue& epilogue);
+
+// The same as matmul and gated_matmul for matrices with Arithmetic::kInt8, of one type and group.
+void matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
+                 std::span<const Output> outputs);
+void gated_matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
+                       const Matrix& gate, const Matrix& up, float* y);
 
 }  // namespace fastvlm

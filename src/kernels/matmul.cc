@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/matmul.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
+#include "kernels/elementwise.h"
 #include "kernels/kernel_table.h"
 
 namespace fastvlm {
@@ -122,10 +124,19 @@ void multiply_vector(ThreadPool& pool, const Product& p) {
   });
 }
 
+bool one_kind(const Matrix& a, const Matrix& b) {
+  return a.packed().arithmetic == b.packed().arithmetic && a.type() == b.type() &&
+         a.packed().group == b.packed().group;
+}
+
 }  // namespace
 
 void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& w,
             float* y, int64_t y_stride, const Epilogue& epilogue) {
+  if (w.arithmetic() == Arithmetic::kInt8) {
+    const Output output{w, y, y_stride, epilogue};
+    return matmul_int8(pool, x, m, x_stride, {&output, 1});
+  }
   const Product product{x, m, x_stride, w.packed(), y, y_stride, epilogue};
   if (m == 1) return multiply_vector(pool, product);
   const Blocks blocks(product);
@@ -133,6 +144,32 @@ void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const
   pool.run([&](int) {
     for (int64_t i = next++; i < blocks.count(); i = next++) blocks.multiply(product, i);
   });
+}
+
+void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
+            std::span<const Output> outputs) {
+  const Matrix& first = outputs.front().w;
+  const bool together = first.arithmetic() == Arithmetic::kInt8 &&
+                        std::all_of(outputs.begin(), outputs.end(), [&](const Output& output) {
+                          return one_kind(output.w, first);
+                        });
+  if (together) return matmul_int8(pool, x, m, x_stride, outputs);
+  for (const Output& output : outputs) {
+    matmul(pool, x, m, x_stride, output.w, output.y, output.y_stride, output.epilogue);
+  }
+}
+
+void gated_matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& gate,
+                  const Matrix& up, float* y) {
+  if (gate.arithmetic() == Arithmetic::kInt8 && one_kind(gate, up)) {
+    return gated_matmul_int8(pool, x, m, x_stride, gate, up, y);
+  }
+  thread_local Scratch scratch;
+  const int64_t width = gate.rows();
+  float* const ups = scratch.floats(m * width);
+  matmul(pool, x, m, x_stride, gate, y, width);
+  matmul(pool, x, m, x_stride, up, ups, width);
+  silu_multiply(pool, y, ups, m * width);
 }
 
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,

@@ -125,16 +125,20 @@ int64_t Matrix::cols() const {
 WeightType Matrix::type() const {
   return packed_->type;
 }
+Arithmetic Matrix::arithmetic() const {
+  return packed_->arithmetic;
+}
 int64_t Matrix::bytes() const {
   return panels_of(packed_->rows) * packed_->panel_bytes;
 }
 
-Matrix Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
+Matrix Matrix::pack(const MatrixSource& source, ThreadPool& pool, Arithmetic arithmetic) {
   auto packed = std::make_unique<Packed>();
   packed->type = source.type;
   packed->rows = source.rows;
   packed->cols = source.cols;
   if (packed->quantised()) {
+    if (arithmetic == Arithmetic::kInt8) packed->arithmetic = arithmetic;
     packed->scale_type = source.scale_type;
     packed->group = source.group;
     packed->group_bytes = kPanel * (2 * element_bytes(source.scale_type) +

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "base/thread_pool.h"
+#include "kernels/precision.h"
 
 namespace fastvlm {
 
@@ -49,12 +50,16 @@ class Matrix {
 
   // Copies and repacks; the source may go away afterwards. Requires rows, cols > 0 and, for
   // quantised weights, cols % group == 0 and group % 32 == 0 (the caller has checked the file).
-  static Matrix pack(const MatrixSource& source, ThreadPool& pool);
+  // `arithmetic` is what products with this matrix use where the kernels of this machine have it
+  // for the type; else they compute in f32.
+  static Matrix pack(const MatrixSource& source, ThreadPool& pool,
+                     Arithmetic arithmetic = Arithmetic::kF32);
 
   int64_t rows() const;
   int64_t cols() const;
   WeightType type() const;
-  int64_t bytes() const;  // of the packed form
+  Arithmetic arithmetic() const;  // that products use
+  int64_t bytes() const;          // of the packed form
 
   // Row `row` as f32, exactly the values that products use: embedding look-up. `out` has cols()
   // elements.

@@ -111,6 +111,78 @@ void vector_product(const Matrix::Packed& w, const float* prepared, int64_t begi
   }
 }
 
+// The place of column c among the sets of four: see the layout of a tile.
+int64_t place_in_tile(WeightType type, int64_t c) {
+  return type == WeightType::kQ8 ? c : c / 8 * 8 + c % 2 * 4 + c % 8 / 2;
+}
+
+void quantise_tile(const Matrix::Packed& w, const float* x, int64_t rows, int64_t x_stride,
+                   std::byte* tile) {
+  for (int64_t begin = 0; begin < w.cols; begin += w.group) {
+    auto* const factors = reinterpret_cast<float*>(tile);
+    auto* const sets = reinterpret_cast<int8_t*>(tile + rows * kTileFactors);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* const from = x + r * x_stride + begin;
+      float largest = 0.0F;
+      for (int64_t c = 0; c < w.group; ++c) {
+        largest = std::isfinite(from[c]) ? std::max(largest, std::abs(from[c])) : NAN;
+        if (std::isnan(largest)) break;
+      }
+      const float step = step_of(largest);
+      const float inverse = step == 0.0F ? 0.0F : 1.0F / step;
+      float sum = 0.0F;
+      for (int64_t c = 0; c < w.group; ++c) {
+        const float q = std::isnan(step) ? 0.0F : std::nearbyint(from[c] * inverse);
+        const int64_t place = place_in_tile(w.type, c);
+        sets[(place / 4 * rows + r) * 4 + place % 4] = static_cast<int8_t>(q);
+        sum += q;
+      }
+      factors[r] = step;
+      factors[rows + r] = step * sum;
+    }
+    tile += rows * (kTileFactors + w.group);
+  }
+}
+
+// The sum over one group of columns of the tile's row r and row j of a panel.
+float group_dot(const Matrix::Packed& w, const std::byte* group, int64_t j, const std::byte* tile,
+                int64_t rows, int64_t r) {
+  const int64_t a_word = elements_a_word(w.type);
+  const auto bits = static_cast<int>(32 / a_word);
+  const std::byte* const words = group + 2 * kPanel * element_bytes(w.scale_type);
+  const std::byte* const sets = tile + rows * kTileFactors;
+  int32_t sum = 0;
+  for (int64_t c = 0; c < w.group; ++c) {
+    const auto word = load_unaligned<uint32_t>(words, c / a_word * kPanel + j);
+    const uint32_t q = (word >> (bits * static_cast<int>(c % a_word))) & ((1U << bits) - 1);
+    const int64_t place = place_in_tile(w.type, c);
+    sum += static_cast<int32_t>(q) *
+           load_unaligned<int8_t>(sets, (place / 4 * rows + r) * 4 + place % 4);
+  }
+  const auto step = load_unaligned<float>(tile, r);
+  const auto x_sum = load_unaligned<float>(tile, rows + r);
+  return scale_of(w, group, j) * step * static_cast<float>(sum) +
+         scale_of(w, group, kPanel + j) * x_sum;
+}
+
+void tile_product(const TileProduct& p) {
+  const Matrix::Packed& w = *p.w;
+  const int64_t end = std::min(w.rows, p.end * kPanel) - p.begin * kPanel;
+  for (int64_t r = 0; r < p.rows; ++r) {
+    for (int64_t column = 0; column < end; ++column) {
+      const int64_t out = p.begin * kPanel + column;
+      const std::byte* group = w.panel(out / kPanel);
+      const std::byte* tile = p.tile;
+      float total = 0.0F;
+      for (int64_t c = 0; c < w.cols; c += w.group, group += w.group_bytes) {
+        total += group_dot(w, group, out % kPanel, tile, p.rows, r);
+        tile += p.rows * (kTileFactors + w.group);
+      }
+      p.y[r * p.y_stride + column] = finish(p.epilogue, r, column, total);
+    }
+  }
+}
+
 float depthwise_output(const DepthwiseRows& d, int64_t out_y, int64_t out_x, int64_t out) {
   const DepthwiseConvolution& conv = *d.conv;
   const int64_t in = out / conv.multiplier;
@@ -201,9 +273,9 @@ void rotate(float* x, const float* cos, const float* sin, int64_t half) {
 
 const KernelTable* reference_kernels() {
   static constexpr KernelTable kTable{
-      "reference", panel_product, expand,     prepare_vector, vector_product,
-      depthwise,   exponentials,  maximum,    rms_norm,       layer_norm,
-      affine,      silu_multiply, scale_gelu, rotate,
+      "reference",   panel_product, expand,        prepare_vector, vector_product, 4,
+      quantise_tile, tile_product,  depthwise,     exponentials,   maximum,        rms_norm,
+      layer_norm,    affine,        silu_multiply, scale_gelu,     rotate,
   };
   return &kTable;
 }

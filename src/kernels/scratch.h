@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 
+#include "base/large_pages.h"
+
 namespace fastvlm {
 
 inline constexpr std::align_val_t kAlignment{64};  // a cache line, and the widest vector
@@ -16,28 +18,34 @@ struct AlignedDelete {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
-// Not cleared, so that the threads that fill the pages also touch them first.
+// Not cleared, so that the threads that fill the pages also touch them first. Large blocks ask for
+// large pages, of which a decoder that reads all of its weights for each token needs fewer.
 inline AlignedBytes aligned_bytes(int64_t size) {
-  return AlignedBytes(
+  AlignedBytes data(
       static_cast<std::byte*>(::operator new[](static_cast<size_t>(size), kAlignment)));
+  ask_for_large_pages(data.get(), size);
+  return data;
 }
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a
 // kernel driver). Contents do not survive a request.
 class Scratch {
  public:
-  float* floats(int64_t count) {
-    if (count > capacity_) {
+  std::byte* bytes(int64_t size) {
+    if (size > capacity_) {
       data_.reset();
-      data_ = aligned_bytes(count * int64_t{sizeof(float)});
-      capacity_ = count;
+      data_ = aligned_bytes(size);
+      capacity_ = size;
     }
-    return reinterpret_cast<float*>(data_.get());
+    return data_.get();
+  }
+  float* floats(int64_t count) {
+    return reinterpret_cast<float*>(bytes(count * int64_t{sizeof(float)}));
   }
 
  private:
   AlignedBytes data_;
-  int64_t capacity_ = 0;
+  int64_t capacity_ = 0;  // bytes
 };
 
 }  // namespace fastvlm

@@ -132,11 +132,52 @@ inline V field(Words words) {
   }
 }
 
-// The others use functions.inc.
+inline Words all_words(int32_t word) {
+  return _mm256_set1_epi32(word);
+}
+inline V to_floats(Words words) {
+  return _mm256_cvtepi32_ps(words);
+}
+inline Words low_nibbles(Words words) {
+  return _mm256_and_si256(words, _mm256_set1_epi8(15));
+}
+inline Words high_nibbles(Words words) {
+  return low_nibbles(_mm256_srli_epi32(words, 4));
+}
+// Whole numbers of eight columns as bytes, four to a word: in order for 8-bit weights; for 4-bit
+// ones the even columns, then the odd ones.
+template <int kBits>
+inline void store_columns(V values, int32_t* out) {
+  __m256i columns = _mm256_cvtps_epi32(values);
+  if constexpr (kBits == 4) {
+    columns = _mm256_permutevar8x32_epi32(columns, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  }
+  const __m128i words =
+      _mm_packs_epi32(_mm256_castsi256_si128(columns), _mm256_extracti128_si256(columns, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi16(words, words));
+}
+// sums + the dot product of each four unsigned and four signed bytes; these unsigned ones are below
+// 128, so that no pair of products overflows.
+inline Words dot_nibbles(Words sums, Words weights, Words x) {
+  const Words pairs = _mm256_maddubs_epi16(weights, x);
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+// The same for any unsigned bytes: twice the upper seven bits and the lowest one.
+inline Words dot_bytes(Words sums, Words weights, Words x) {
+  const Words upper = _mm256_and_si256(_mm256_srli_epi32(weights, 1), _mm256_set1_epi8(127));
+  const Words pairs = _mm256_maddubs_epi16(upper, x);
+  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(2)));
+  return dot_nibbles(sums, _mm256_and_si256(weights, _mm256_set1_epi8(1)), x);
+}
+
+constexpr int kMostTileRows = 6;  // their sums stay in the 16 registers
+
+// The others use functions.inc; quantised.inc uses products.inc.
 // clang-format off
 #include "kernels/functions.inc"
 #include "kernels/depthwise.inc"
 #include "kernels/products.inc"
+#include "kernels/quantised.inc"
 #include "kernels/rows.inc"
 // clang-format on
 
@@ -153,8 +194,9 @@ namespace fastvlm {
 
 const KernelTable* avx2_kernels() {
   static constexpr KernelTable kTable{
-      "avx2",  panel_product, expand,     prepare_vector, vector_product, depthwise,  exponentials,
-      maximum, rms_norm,      layer_norm, affine,         silu_multiply,  scale_gelu, rotate,
+      "avx2",        panel_product, expand,        prepare_vector, vector_product, kMostTileRows,
+      quantise_tile, tile_product,  depthwise,     exponentials,   maximum,        rms_norm,
+      layer_norm,    affine,        silu_multiply, scale_gelu,     rotate,
   };
   return cpu_features().avx2_fma ? &kTable : nullptr;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formats/config.h"
+#include "kernels/attention.h"
 
 namespace fastvlm {
 
@@ -19,7 +20,7 @@ class KvCache {
   KvCache(const LanguageConfig& config, int64_t capacity, int64_t first_position = 0);
 
   int64_t length() const { return length_; }  // rows that hold something
-  int64_t capacity() const { return capacity_; }
+  int64_t capacity() const { return shape_.capacity; }
   int64_t next_position() const { return first_position_ + length_; }
   int64_t bytes() const;  // of keys, values and scratch
 
@@ -32,13 +33,10 @@ class KvCache {
  private:
   friend class Qwen2;
 
-  // Rows of one layer, [capacity, width] each.
-  float* keys(int64_t layer) const { return rows_.get() + 2 * layer * capacity_ * width_; }
-  float* values(int64_t layer) const { return keys(layer) + capacity_ * width_; }
+  KeyValues layer(int64_t index) const;
 
   int64_t layers_ = 0;
-  int64_t width_ = 0;  // kv_heads * head_dim
-  int64_t capacity_ = 0;
+  KeyValues shape_;  // of a layer, without memory
   int64_t first_position_ = 0;
   int64_t length_ = 0;
   std::unique_ptr<float[]> rows_;  // untouched pages cost nothing

@@ -14,10 +14,8 @@
 namespace fastvlm {
 namespace {
 
-void multiply(ThreadPool& pool, const float* x, int64_t rows, const Matrix& weights,
-              const std::vector<float>& bias, float* y) {
-  matmul(pool, x, rows, weights.cols(), weights, y, weights.rows(),
-         {.bias = bias.empty() ? nullptr : bias.data()});
+Output output(const Matrix& weights, const std::vector<float>& bias, float* y) {
+  return {weights, y, weights.rows(), {.bias = bias.empty() ? nullptr : bias.data()}};
 }
 
 // y += x W^T
@@ -33,22 +31,25 @@ struct Qwen2::Scratch {
   float* x;         // [rows, hidden], the residual stream
   float* normed;    // [rows, hidden]
   float* q;         // [rows, heads * head_dim]
+  float* k;         // [rows, kv_heads * head_dim]
+  float* v;         // [rows, kv_heads * head_dim]
   float* attended;  // [rows, heads * head_dim]
-  float* gate;      // [rows, intermediate]
-  float* up;        // [rows, intermediate]
+  float* gated;     // [rows, intermediate]
 
   Scratch(const LanguageConfig& config, int64_t rows, std::vector<float>& memory) {
     const int64_t hidden = config.hidden_size;
     const int64_t heads = config.heads * config.head_dim;
-    const int64_t intermediate = config.intermediate_size;
-    const auto needed = static_cast<size_t>(rows * 2 * (hidden + heads + intermediate));
+    const int64_t kv_heads = config.kv_heads * config.head_dim;
+    const auto needed =
+        static_cast<size_t>(rows * (2 * (hidden + heads + kv_heads) + config.intermediate_size));
     if (memory.size() < needed) memory.resize(needed);
     x = memory.data();
     normed = x + rows * hidden;
     q = normed + rows * hidden;
-    attended = q + rows * heads;
-    gate = attended + rows * heads;
-    up = gate + rows * intermediate;
+    k = q + rows * heads;
+    v = k + rows * kv_heads;
+    attended = v + rows * kv_heads;
+    gated = attended + rows * heads;
   }
 };
 
@@ -99,8 +100,9 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
     run_chunk(cache, scratch, count, keep, pool, sink);
     if (outputs == 0) continue;
     const int64_t row = begin + count - outputs - (n - wanted);
-    multiply(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs, head(), {},
-             logits.data() + row * config_.vocab_size);
+    matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
+           config_.hidden_size, head(), logits.data() + row * config_.vocab_size,
+           config_.vocab_size);
   }
   return {};
 }
@@ -131,18 +133,24 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
   const int64_t q_width = config_.heads * config_.head_dim;
   const int64_t kv_width = config_.kv_heads * config_.head_dim;
   const int64_t position = cache.next_position();
-  float* keys = cache.keys(index) + cache.length() * kv_width;
-  float* values = cache.values(index) + cache.length() * kv_width;
+  const int64_t skipped = n - keep;
+  const KeyValues memory = cache.layer(index);
 
   rms_norm(pool, scratch.x, n, hidden, layer.attention_norm.data(), config_.rms_norm_eps,
            scratch.normed);
-  multiply(pool, scratch.normed, n, layer.k.weights, layer.k.bias, keys);
-  multiply(pool, scratch.normed, n, layer.v.weights, layer.v.bias, values);
-  rope(pool, keys, n, kv_width, config_.kv_heads, config_.head_dim, position, config_.rope_theta);
+  const Output outputs[] = {output(layer.k.weights, layer.k.bias, scratch.k),
+                            output(layer.v.weights, layer.v.bias, scratch.v),
+                            output(layer.q.weights, layer.q.bias, scratch.q)};
+  const std::span<const Output> together(outputs, skipped == 0 ? 3 : 2);
+  matmul(pool, scratch.normed, n, hidden, together);
+  rope(pool, scratch.k, n, kv_width, config_.kv_heads, config_.head_dim, position,
+       config_.rope_theta);
+  memory.store(cache.length(), n, scratch.k, kv_width, scratch.v, kv_width);
   if (keep == 0) return;
 
-  const int64_t skipped = n - keep;
-  multiply(pool, scratch.normed + skipped * hidden, keep, layer.q.weights, layer.q.bias, scratch.q);
+  if (skipped != 0) {
+    matmul(pool, scratch.normed + skipped * hidden, keep, hidden, {&outputs[2], 1});
+  }
   rope(pool, scratch.q, keep, q_width, config_.heads, config_.head_dim, position + skipped,
        config_.rope_theta);
   const AttentionShape shape = {.queries = keep,
@@ -152,8 +160,7 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
                                 .head_dim = config_.head_dim,
                                 .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                                 .causal = true};
-  attention(pool, shape, scratch.q, q_width, cache.keys(index), kv_width, cache.values(index),
-            kv_width, scratch.attended, q_width);
+  attention(pool, shape, scratch.q, q_width, memory, scratch.attended, q_width);
   multiply_add(pool, scratch.attended, keep, layer.o.weights, scratch.x + skipped * hidden);
 }
 
@@ -164,10 +171,9 @@ void Qwen2::feed_forward(const Layer& layer, const Scratch& scratch, int64_t beg
   float* x = scratch.x + begin * config_.hidden_size;
   rms_norm(pool, x, rows, config_.hidden_size, layer.mlp_norm.data(), config_.rms_norm_eps,
            scratch.normed);
-  multiply(pool, scratch.normed, rows, layer.gate.weights, {}, scratch.gate);
-  multiply(pool, scratch.normed, rows, layer.up.weights, {}, scratch.up);
-  silu_multiply(pool, scratch.gate, scratch.up, rows * config_.intermediate_size);
-  multiply_add(pool, scratch.gate, rows, layer.down.weights, x);
+  gated_matmul(pool, scratch.normed, rows, config_.hidden_size, layer.gate.weights,
+               layer.up.weights, scratch.gated);
+  multiply_add(pool, scratch.gated, rows, layer.down.weights, x);
 }
 
 }  // namespace fastvlm

@@ -30,8 +30,10 @@ class Qwen2 {
  public:
   static constexpr int64_t kChunkRows = 256;  // of a prompt that run together
 
-  // Packs the weights and lets the pages of the file go, tensor by tensor.
-  static Result<Qwen2> load(const Checkpoint& checkpoint, ThreadPool& pool);
+  // Packs the weights and lets the pages of the file go, tensor by tensor. With kInt8 the linear
+  // layers and the head of a 4- or 8-bit model read activations rounded to 8 bits.
+  static Result<Qwen2> load(const Checkpoint& checkpoint, ThreadPool& pool,
+                            Arithmetic arithmetic = Arithmetic::kF32);
 
   const LanguageConfig& config() const { return config_; }
   int64_t context_limit() const { return context_limit_; }  // positions, prompt and answer together

@@ -11,17 +11,24 @@
 namespace fastvlm {
 namespace {
 
-Result<Matrix> pack(const Checkpoint& checkpoint, ThreadPool& pool, const std::string& name,
-                    int64_t rows, int64_t cols) {
-  FASTVLM_ASSIGN(const MatrixSource source, checkpoint.matrix(name, rows, cols));
-  Matrix packed = Matrix::pack(source, pool);
-  checkpoint.release(name);
-  return packed;
-}
+// Packs a checkpoint's matrices by name.
+struct Packer {
+  const Checkpoint& checkpoint;
+  ThreadPool& pool;
+  Arithmetic arithmetic;
+
+  Result<Matrix> operator()(const std::string& name, int64_t rows, int64_t cols) const {
+    FASTVLM_ASSIGN(const MatrixSource source, checkpoint.matrix(name, rows, cols));
+    Matrix packed = Matrix::pack(source, pool, arithmetic);
+    checkpoint.release(name);
+    return packed;
+  }
+};
 
 }  // namespace
 
-Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool) {
+Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool, Arithmetic arithmetic) {
+  const Packer pack{checkpoint, pool, arithmetic};
   Qwen2 model;
   model.config_ = checkpoint.config().language;
   model.context_limit_ = std::min(model.config_.max_positions, checkpoint.config().max_context);
@@ -31,11 +38,9 @@ Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool) {
   const int64_t kv_width = config.kv_heads * config.head_dim;
   const int64_t intermediate = config.intermediate_size;
 
-  FASTVLM_ASSIGN(model.embedding_,
-                 pack(checkpoint, pool, "model.embed_tokens.weight", config.vocab_size, hidden));
+  FASTVLM_ASSIGN(model.embedding_, pack("model.embed_tokens.weight", config.vocab_size, hidden));
   if (!config.tied) {
-    FASTVLM_ASSIGN(model.head_,
-                   pack(checkpoint, pool, "lm_head.weight", config.vocab_size, hidden));
+    FASTVLM_ASSIGN(model.head_, pack("lm_head.weight", config.vocab_size, hidden));
   }
   FASTVLM_ASSIGN(model.final_norm_, checkpoint.floats("model.norm.weight", {hidden}));
 
@@ -43,7 +48,7 @@ Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool) {
     const std::string prefix = cat("model.layers.", i, ".");
     const auto linear = [&](Linear& into, const char* name, int64_t rows, int64_t cols,
                             bool biased = false) -> Status {
-      FASTVLM_ASSIGN(into.weights, pack(checkpoint, pool, prefix + name + ".weight", rows, cols));
+      FASTVLM_ASSIGN(into.weights, pack(prefix + name + ".weight", rows, cols));
       if (!biased) return {};
       FASTVLM_ASSIGN(into.bias, checkpoint.floats(prefix + name + ".bias", {rows}));
       return {};

@@ -23,12 +23,28 @@ double activated(Activation activation, double x) {
   return x;
 }
 
+// x as Arithmetic::kInt8 rounds it: groups of columns in steps of their largest magnitude / 127.
+std::vector<float> rounded(const float* x, int64_t cols, int64_t group) {
+  std::vector<float> values;
+  for (int64_t begin = 0; begin < cols; begin += group) {
+    float largest = 0.0F;
+    for (int64_t c = begin; c < begin + group; ++c) largest = std::max(largest, std::abs(x[c]));
+    const float step = largest / 127.0F;
+    const float inverse = largest == 0.0F ? 0.0F : 1.0F / step;
+    for (int64_t c = begin; c < begin + group; ++c) {
+      values.push_back(step * std::nearbyint(x[c] * inverse));
+    }
+  }
+  return values;
+}
+
 struct Parts {
   bool bias = false;
   Activation activation = Activation::kNone;
   bool scale = false;
   bool residual = false;
   bool in_place = false;  // the residual is y itself
+  Arithmetic arithmetic = Arithmetic::kF32;
 };
 
 // The product of m rows and `weights`, whose rows come from row_to_f32 of the source. Rounding is
@@ -56,13 +72,16 @@ void check_product(const Weights& weights, int64_t m, const Parts& parts, Random
   }
   Expected expected;
   for (int64_t r = 0; r < m; ++r) {
+    const std::vector<float> in = parts.arithmetic == Arithmetic::kInt8
+                                      ? rounded(x.row(r), k, source.group)
+                                      : std::vector<float>(x.row(r), x.row(r) + k);
     double magnitude = 1.0;
-    for (int64_t c = 0; c < k; ++c) magnitude += std::abs(static_cast<double>(x.row(r)[c]));
+    for (const float value : in) magnitude += std::abs(static_cast<double>(value));
     for (int64_t j = 0; j < n; ++j) {
       const auto out = static_cast<size_t>(j);
       double sum = parts.bias ? static_cast<double>(bias[out]) : 0.0;
       for (int64_t c = 0; c < k; ++c) {
-        sum += static_cast<double>(x.row(r)[c]) * w[static_cast<size_t>(j * k + c)];
+        sum += static_cast<double>(in[static_cast<size_t>(c)]) * w[static_cast<size_t>(j * k + c)];
       }
       double error = 4e-7 * magnitude * std::max(largest, 1.0);
       double value = activated(parts.activation, sum);
@@ -75,7 +94,8 @@ void check_product(const Weights& weights, int64_t m, const Parts& parts, Random
     }
   }
   test::compare(expected, [&](ThreadPool& pool) {
-    const Matrix matrix = Matrix::pack(source, pool);
+    const Matrix matrix = Matrix::pack(source, pool, parts.arithmetic);
+    EXPECT_EQ(matrix.arithmetic(), parts.arithmetic);
     Rows y = parts.in_place ? residual : Rows(m, n, n + 2);
     Epilogue epilogue;
     epilogue.activation = parts.activation;
@@ -149,6 +169,139 @@ TEST(Matmul, EpilogueInItsOrder) {
                         {true, activation, true, true, true}, random);
         }
       }
+    }
+  }
+}
+
+constexpr Parts kInt8{.arithmetic = Arithmetic::kInt8};
+
+TEST(MatmulInt8, EveryTypeAndNumberOfRows) {
+  Random random(6);
+  for (const WeightType type : {WeightType::kQ4, WeightType::kQ8}) {
+    for (const WeightType scales : {WeightType::kF32, WeightType::kF16, WeightType::kBF16}) {
+      for (const int64_t group : {32, 64, 96, 128}) {
+        check_product(Weights(type, 39, 3 * group, random, scales, group), 5, kInt8, random);
+      }
+    }
+    for (int64_t m = 1; m <= 40; ++m) {
+      check_product(Weights(type, 17, 64, random), m, kInt8, random);
+    }
+    for (const int64_t n : {1, 15, 16, 271}) {
+      check_product(Weights(type, n, 128, random), 3, kInt8, random);
+    }
+    check_product(Weights(type, 40, 896, random), 130, kInt8, random);
+    check_product(Weights(type, 40, 4864, random), 2, kInt8, random);
+  }
+}
+
+TEST(MatmulInt8, EpilogueInItsOrder) {
+  Random random(7);
+  for (const int64_t m : {1, 2, 30}) {
+    for (const Activation activation : {Activation::kNone, Activation::kGelu, Activation::kRelu}) {
+      check_product(Weights(WeightType::kQ4, 35, 192, random), m,
+                    {true, activation, true, true, m == 2, Arithmetic::kInt8}, random);
+    }
+  }
+}
+
+// Nothing in a group, or less than can be divided, is nothing; not-a-number and infinity stay.
+TEST(MatmulInt8, ExtremeActivations) {
+  Random random(8);
+  const Weights weights(WeightType::kQ4, 16, 64, random, WeightType::kF32, 32);
+  test::for_each_isa([&] {
+    const Matrix w = Matrix::pack(weights.source, test::pool_of(1), Arithmetic::kInt8);
+    const auto first_output = [&](float extreme) {
+      std::vector<float> x(64, 0.0F);
+      x[3] = extreme;
+      std::vector<float> y(16);
+      matmul(test::pool_of(1), x.data(), 1, 64, w, y.data(), 16);
+      return y[0];
+    };
+    EXPECT_EQ(first_output(0.0F), 0.0F);
+    EXPECT_EQ(first_output(1e-40F), 0.0F);
+    EXPECT_TRUE(std::isfinite(first_output(1e30F)));
+    EXPECT_FALSE(std::isfinite(first_output(std::numeric_limits<float>::infinity())));
+    EXPECT_TRUE(std::isnan(first_output(std::numeric_limits<float>::quiet_NaN())));
+  });
+}
+
+// Several products at once, of one kind or of several, are the products one by one.
+TEST(Matmul, SeveralOutputs) {
+  Random random(9);
+  const int64_t k = 192;
+  const Weights a(WeightType::kQ4, 40, k, random);
+  const Weights b(WeightType::kQ4, 7, k, random);
+  const Weights c(WeightType::kQ8, 33, k, random);
+  for (const int64_t m : {1, 29}) {
+    const Rows x(m, k, k, random);
+    for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
+      test::for_each_isa([&] {
+        for (const int threads : {1, 3}) {
+          ThreadPool& pool = test::pool_of(threads);
+          std::vector<Matrix> matrices;
+          for (const Weights* w : {&a, &b, &c}) {
+            matrices.push_back(Matrix::pack(w->source, pool, arithmetic));
+          }
+          const auto values = [&](std::initializer_list<size_t> chosen, bool together) {
+            std::vector<Rows> ys;
+            std::vector<Output> outputs;
+            ys.reserve(chosen.size());
+            for (const size_t i : chosen) {
+              const int64_t n = matrices[i].rows();
+              ys.emplace_back(m, n, n + 1);
+              outputs.push_back({matrices[i], ys.back().data(), n + 1});
+            }
+            Rows in = x;
+            if (together) {
+              matmul(pool, in.data(), m, k, outputs);
+            } else {
+              for (const Output& o : outputs) {
+                matmul(pool, in.data(), m, k, o.w, o.y, o.y_stride);
+              }
+            }
+            std::vector<std::vector<float>> all;
+            for (Rows& y : ys) all.push_back(y.values());
+            return all;
+          };
+          EXPECT_EQ(values({0, 1}, true), values({0, 1}, false));
+          EXPECT_EQ(values({0, 1, 2}, true), values({0, 1, 2}, false));
+        }
+      });
+    }
+  }
+}
+
+TEST(GatedMatmul, IsTwoProducts) {
+  Random random(10);
+  for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
+    for (const int64_t m : {1, 5, 50}) {
+      const int64_t n = 83;
+      const int64_t k = 128;
+      const Weights gate(WeightType::kQ4, n, k, random);
+      const Weights up(WeightType::kQ4, n, k, random);
+      Rows x(m, k, k + 1, random);
+      Expected expected;
+      const std::string usual = current_isa();
+      ASSERT_TRUE(select_isa("reference").ok());
+      const Matrix w1 = Matrix::pack(gate.source, test::pool_of(1), arithmetic);
+      const Matrix w2 = Matrix::pack(up.source, test::pool_of(1), arithmetic);
+      std::vector<float> a(static_cast<size_t>(m * n));
+      std::vector<float> b(a.size());
+      matmul(test::pool_of(1), x.data(), m, x.stride(), w1, a.data(), n);
+      matmul(test::pool_of(1), x.data(), m, x.stride(), w2, b.data(), n);
+      ASSERT_TRUE(select_isa(usual).ok());
+      for (size_t i = 0; i < a.size(); ++i) {
+        const auto g = static_cast<double>(a[i]);
+        const auto u = static_cast<double>(b[i]);
+        expected.add(g / (1 + std::exp(-g)) * u, 2e-5 * (1 + std::abs(g)) * (1 + std::abs(u)));
+      }
+      test::compare(expected, [&](ThreadPool& pool) {
+        const Matrix first = Matrix::pack(gate.source, pool, arithmetic);
+        const Matrix second = Matrix::pack(up.source, pool, arithmetic);
+        Rows y(m, n, n);
+        gated_matmul(pool, x.data(), m, x.stride(), first, second, y.data());
+        return y.values();
+      });
     }
   }
 }

@@ -19,10 +19,11 @@
 
 namespace fastvlm::test {
 
-inline Qwen2 load_qwen2(const std::filesystem::path& folder, ThreadPool& pool) {
+inline Qwen2 load_qwen2(const std::filesystem::path& folder, ThreadPool& pool,
+                        Arithmetic arithmetic = Arithmetic::kF32) {
   auto checkpoint = Checkpoint::open(folder);
   if (!checkpoint.ok()) throw std::runtime_error(checkpoint.status().message);
-  auto model = Qwen2::load(*checkpoint, pool);
+  auto model = Qwen2::load(*checkpoint, pool, arithmetic);
   if (!model.ok()) throw std::runtime_error(model.status().message);
   return std::move(*model);
 }

@@ -236,7 +236,7 @@ TEST(KvCache, IsSizedToTheRequest) {
   config.layers = 24;
   config.kv_heads = 2;
   config.head_dim = 64;
-  EXPECT_EQ(KvCache(config, 100).bytes(), 100 * 24 * 2 * 2 * 64 * 4);
+  EXPECT_EQ(KvCache(config, 112).bytes(), 112 * 24 * 2 * 2 * 64 * 4);
 }
 
 }  // namespace

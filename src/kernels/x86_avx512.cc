@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The set for x86 with AVX-512 F, BW, DQ and VL. As in x86_avx2.cc, nothing from a header is
+// compiled inside the target region.
+#include "base/cpu.h"
+#include "kernels/half.h"
+#include "kernels/kernel_table.h"
+
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms in its headers: bug 105593
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                    \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+
+namespace fastvlm {
+namespace {
+
+// The others use functions.inc; quantised.inc uses products.inc.
+// clang-format off
+#include "kernels/vectors_avx512.inc"
+#include "kernels/functions.inc"
+#include "kernels/depthwise.inc"
+#include "kernels/products.inc"
+#include "kernels/rows.inc"
+// clang-format on
+
+constexpr int kMostTileRows = 12;  // 12 sums and 12 totals of 32 registers
+
+namespace plain {
+
+// sums + the dot product of each four unsigned and four signed bytes; these unsigned ones are below
+// 128, so that no pair of products overflows.
+inline Words dot_nibbles(Words sums, Words weights, Words x) {
+  const Words pairs = _mm512_maddubs_epi16(weights, x);
+  return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+// The same for any unsigned bytes: twice the upper seven bits and the lowest one.
+inline Words dot_bytes(Words sums, Words weights, Words x) {
+  const Words upper = _mm512_and_si512(_mm512_srli_epi32(weights, 1), _mm512_set1_epi8(127));
+  const Words pairs = _mm512_maddubs_epi16(upper, x);
+  sums = _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(2)));
+  return dot_nibbles(sums, _mm512_and_si512(weights, _mm512_set1_epi8(1)), x);
+}
+
+#include "kernels/quantised.inc"
+
+}  // namespace plain
+}  // namespace
+}  // namespace fastvlm
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                               \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#endif
+
+namespace fastvlm {
+namespace {
+namespace vnni {
+
+// sums + the dot product of each four unsigned and four signed bytes.
+inline Words dot_bytes(Words sums, Words weights, Words x) {
+  return _mm512_dpbusd_epi32(sums, weights, x);
+}
+inline Words dot_nibbles(Words sums, Words weights, Words x) {
+  return dot_bytes(sums, weights, x);
+}
+
+#include "kernels/quantised.inc"
+
+}  // namespace vnni
+}  // namespace
+}  // namespace fastvlm
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace fastvlm {
+
+const KernelTable* avx512_kernels() {
+  static constexpr KernelTable kTable{
+      "avx512",
+      panel_product,
+      expand,
+      prepare_vector,
+      vector_product,
+      kMostTileRows,
+      plain::quantise_tile,
+      plain::tile_product,
+      depthwise,
+      exponentials,
+      maximum,
+      rms_norm,
+      layer_norm,
+      affine,
+      silu_multiply,
+      scale_gelu,
+      rotate,
+  };
+  return cpu_features().avx512 ? &kTable : nullptr;
+}
+
+// The same with dot products of bytes.
+const KernelTable* avx512_vnni_kernels() {
+  if (!cpu_features().avx512_vnni) return nullptr;
+  static const KernelTable kTable = [] {
+    KernelTable table = *avx512_kernels();
+    table.name = "avx512-vnni";
+    table.quantise_tile = vnni::quantise_tile;
+    table.tile_product = vnni::tile_product;
+    return table;
+  }();
+  return &kTable;
+}
+
+}  // namespace fastvlm
+
+#else
+
+namespace fastvlm {
+
+const KernelTable* avx512_kernels() {
+  return nullptr;
+}
+const KernelTable* avx512_vnni_kernels() {
+  return nullptr;
+}
+
+}  // namespace fastvlm
+
+#endif
