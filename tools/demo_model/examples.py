@@ -62,7 +62,7 @@ def description(graph, rng):
             pixels = [round(v * s, 1) for v, s in zip(box, (w, h, w, h))]
             objects.append({"label": obj["kind"], "box_xyxy": pixels, "confidence": round(0.97 - 0.05 * number, 2),
                             "third": scenes.third_of((box[0] + box[2]) / 2), "main": number == 0})
-    return {"width": w, "height": h, "place": graph["place"], "time": graph["time"], "weather": graph["weather"], "objects": objects,
+    return {"width": w, "height": h, "main": captions.noun(graph["objects"][0]), "place": graph["place"], "time": graph["time"], "weather": graph["weather"], "objects": objects,
             "tags": captions.tag_block([(o["label"], o["third"]) for o in objects]).strip(),
             "caption": captions.plain(captions.seven_point(graph, rng))}
 

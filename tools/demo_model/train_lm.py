@@ -270,4 +270,4 @@ def train_features(work, shards, phase, start, steps, rate, quant):
         return projector(x * noise)
 
     run_phase(work, phase, {"lm": lm, "projector": projector}, tokens, len(features), graphs, Samples(tokenizer_of(work)), steps, rate,
-              0.5 if not quant else 0.0)
+              0.3 if not quant else 0.0)
