@@ -20,7 +20,8 @@ namespace fastvlm {
 
 class TowerReader {
  public:
-  TowerReader(const Checkpoint& checkpoint, ThreadPool& pool);
+  // Linear layers are packed for `arithmetic`.
+  TowerReader(const Checkpoint& checkpoint, ThreadPool& pool, Arithmetic arithmetic);
 
   ThreadPool& pool() { return pool_; }
 
@@ -32,6 +33,7 @@ class TowerReader {
   // One value a channel, stored as [channels] or [channels, 1, 1].
   Result<std::vector<float>> per_channel(const std::string& key, int64_t channels);
   Result<Matrix> matrix(const std::string& key, int64_t outputs, int64_t inputs);
+  Result<Weights> weights(const std::string& key, int64_t outputs, int64_t inputs);
   // <key>.weight and <key>.bias.
   Result<Linear> linear(const std::string& key, int64_t outputs, int64_t inputs);
   Result<ChannelAffine> batch_norm(const std::string& key, int64_t channels);
@@ -58,15 +60,18 @@ class TowerReader {
 
  private:
   Result<std::vector<float>> floats(const std::string& key, const std::vector<int64_t>& shape);
+  Weights pack(const MatrixSource& source);
   Result<FoldableConvolution> kernel(const std::string& key, int64_t outputs, int64_t inputs);
 
   const Checkpoint& checkpoint_;
   ThreadPool& pool_;
+  Arithmetic arithmetic_;
   std::set<std::string, std::less<>> names_;  // all vision.* of the checkpoint
   std::set<std::string, std::less<>> used_;
 };
 
 // The whole tower.
-Result<TowerModules> read_tower(const Checkpoint& checkpoint, ThreadPool& pool);
+Result<TowerModules> read_tower(const Checkpoint& checkpoint, ThreadPool& pool,
+                                Arithmetic arithmetic);
 
 }  // namespace fastvlm
