@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed and accuracy of a tower at each arithmetic, on one picture of noise and ramps:
-//   vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS]]
+//   vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [fp32|bf16|int8]]]
 // Repetitions of the arithmetics follow each other in turn. Times are of the clock and of the
 // processor (all threads), the least of the repetitions; errors are against f32: the cosine of the
 // tokens (mean, worst) and the worst channel's root of mean squared error over that of its values.
@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <random>
+#include <string_view>
 
 #include "machine_limits.h"
 #include "vision/tower.h"
@@ -83,7 +84,7 @@ void print_errors(const Tokens& found, const Tokens& exact) {
 
 int run(int count, char** arguments) {
   if (count < 3) {
-    std::fprintf(stderr, "vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS]]\n");
+    std::fprintf(stderr, "vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [fp32|bf16|int8]]]\n");
     return 1;
   }
   const int64_t side = std::atoi(arguments[2]);
@@ -98,6 +99,7 @@ int run(int count, char** arguments) {
   for (const auto& [name, arithmetic] : {std::pair{"fp32", Arithmetic::kF32},
                                          {"bf16", Arithmetic::kBf16},
                                          {"int8", Arithmetic::kInt8}}) {
+    if (count > 5 && std::string_view(arguments[5]) != name) continue;
     auto tower = VisionTower::load(*checkpoint, pool, arithmetic);
     if (!tower.ok()) {
       std::fprintf(stderr, "%s\n", tower.status().message.c_str());

@@ -18,8 +18,8 @@ namespace fastvlm {
 // Outputs a panel: two vectors of sums, so that a tile of 12 rows fills 24 of 32 registers.
 inline constexpr int64_t kDotPanel = 32;
 // Columns of x that share one scale in a row at int8: few enough that a channel far larger than the
-// others spoils its neighbours only, enough that rescaling the sums costs a few percent.
-inline constexpr int64_t kDotGroup = 384;
+// others spoils its neighbours only, enough that rescaling the sums costs a tenth.
+inline constexpr int64_t kDotGroup = 128;
 
 // Numbers closer together than this are one: 255 / range stays finite.
 inline constexpr float kLeastRange = 1e-35F;

@@ -24,7 +24,8 @@ class VisionTower {
  public:
   // Packs the tower of `checkpoint` (vision.*) and lets go of its file pages. A tensor that is
   // missing, of the wrong shape or unknown to this family is an error.
-  // Linear layers compute with `arithmetic`, the rest in f32.
+  // Linear layers compute with `arithmetic` (at int8 those of the stem and the downsamplings with
+  // bf16), the rest with f32.
   static Result<VisionTower> load(const Checkpoint& checkpoint, ThreadPool& pool,
                                   Arithmetic arithmetic = Arithmetic::kF32);
 

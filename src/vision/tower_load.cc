@@ -96,8 +96,8 @@ Result<ConvFfn> read_conv_ffn(TowerReader& reader, const std::string& key,
   ConvFfn ffn;
   FASTVLM_ASSIGN(const auto conv, reader.normalised(key + ".conv", channels, 1));
   FASTVLM_ASSIGN(ffn.conv, reader.depthwise(key + ".conv", conv, channels, 1));
-  FASTVLM_ASSIGN(ffn.fc1, reader.linear(key + ".fc1", hidden, channels));
-  FASTVLM_ASSIGN(ffn.fc2, reader.linear(key + ".fc2", channels, hidden));
+  FASTVLM_ASSIGN(ffn.fc1, reader.linear(key + ".fc1", hidden, channels, reader.arithmetic()));
+  FASTVLM_ASSIGN(ffn.fc2, reader.linear(key + ".fc2", channels, hidden, reader.arithmetic()));
   FASTVLM_ASSIGN(ffn.layer_scale, reader.per_channel(scale_key, channels));
   return ffn;
 }
@@ -140,8 +140,10 @@ Result<SelfAttention> read_attention(TowerReader& reader, const std::string& key
     attention.norm_weight = to_f32(norm.scale);
     attention.norm_bias = to_f32(norm.shift);
   }
-  FASTVLM_ASSIGN(attention.qkv, reader.weights(mixer + ".qkv.weight", 3 * channels, channels));
-  FASTVLM_ASSIGN(attention.proj, reader.linear(mixer + ".proj", channels, channels));
+  FASTVLM_ASSIGN(attention.qkv, reader.weights(mixer + ".qkv.weight", 3 * channels, channels,
+                                               reader.arithmetic()));
+  FASTVLM_ASSIGN(attention.proj,
+                 reader.linear(mixer + ".proj", channels, channels, reader.arithmetic()));
   FASTVLM_ASSIGN(attention.layer_scale, reader.per_channel(key + ".layer_scale_1", channels));
   return attention;
 }

@@ -67,22 +67,24 @@ Result<Matrix> TowerReader::matrix(const std::string& key, int64_t outputs, int6
   return packed;
 }
 
-Weights TowerReader::pack(const MatrixSource& source) {
-  if (arithmetic_ == Arithmetic::kF32) return Matrix::pack(source, pool_);
-  return DotMatrix::pack(source, arithmetic_, pool_);
+Weights TowerReader::pack(const MatrixSource& source, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kF32) return Matrix::pack(source, pool_);
+  return DotMatrix::pack(source, arithmetic, pool_);
 }
 
-Result<Weights> TowerReader::weights(const std::string& key, int64_t outputs, int64_t inputs) {
+Result<Weights> TowerReader::weights(const std::string& key, int64_t outputs, int64_t inputs,
+                                     Arithmetic arithmetic) {
   used_.insert(full(key));
   FASTVLM_ASSIGN(const MatrixSource source, checkpoint_.matrix(full(key), outputs, inputs));
-  Weights packed = pack(source);
+  Weights packed = pack(source, arithmetic);
   checkpoint_.release(full(key));
   return packed;
 }
 
-Result<Linear> TowerReader::linear(const std::string& key, int64_t outputs, int64_t inputs) {
+Result<Linear> TowerReader::linear(const std::string& key, int64_t outputs, int64_t inputs,
+                                   Arithmetic arithmetic) {
   Linear layer;
-  FASTVLM_ASSIGN(layer.weights, weights(key + ".weight", outputs, inputs));
+  FASTVLM_ASSIGN(layer.weights, weights(key + ".weight", outputs, inputs, arithmetic));
   FASTVLM_ASSIGN(layer.bias, floats(key + ".bias", {outputs}));
   return layer;
 }
@@ -156,7 +158,11 @@ Result<FoldableConvolution> TowerReader::branched(const std::string& key, int64_
 
 Result<Linear> TowerReader::branched_pointwise(const std::string& key, int64_t outputs,
                                                int64_t inputs) {
-  if (!has(key + ".rbr_conv.0.conv.weight")) return linear(key + ".reparam_conv", outputs, inputs);
+  // No skip leads around this layer: all that follows sees its error.
+  const Arithmetic arithmetic = arithmetic_ == Arithmetic::kInt8 ? Arithmetic::kBf16 : arithmetic_;
+  if (!has(key + ".rbr_conv.0.conv.weight")) {
+    return linear(key + ".reparam_conv", outputs, inputs, arithmetic);
+  }
   FASTVLM_ASSIGN(const auto conv, branched(key, outputs, inputs));
   if (conv.kernel != 1) {
     return error(Code::kInvalid,
@@ -166,7 +172,7 @@ Result<Linear> TowerReader::branched_pointwise(const std::string& key, int64_t o
   const std::vector<float> folded = to_f32(conv.weights);
   const MatrixSource source{
       .type = WeightType::kF32, .rows = outputs, .cols = inputs, .data = folded.data()};
-  return Linear{pack(source), to_f32(conv.bias)};
+  return Linear{pack(source, arithmetic), to_f32(conv.bias)};
 }
 
 Result<DepthwiseConvolution> TowerReader::depthwise(const std::string& key,
