@@ -160,11 +160,11 @@ Result<Tokens> dump_tower(const DumpCommand& command, const Checkpoint& checkpoi
                  cat(checkpoint.folder().string(), ": expected a vision tower, found none"),
                  "name the tower with --vision-tower, or give its output with --tokens");
   }
-  FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool));
-  FASTVLM_ASSIGN(
-      const Preprocessing preprocessing,
-      preprocessing_of(checkpoint.config(), tower.stride(),
-                       command.image.engine_options(checkpoint.folder(), command.model)));
+  const EngineOptions options = command.image.engine_options(checkpoint.folder(), command.model);
+  FASTVLM_ASSIGN(const VisionTower tower,
+                 VisionTower::load(checkpoint, pool, vision_arithmetic(options.vision)));
+  FASTVLM_ASSIGN(const Preprocessing preprocessing,
+                 preprocessing_of(checkpoint.config(), tower.stride(), options));
   FASTVLM_ASSIGN(const Image pixels, read_input(command, preprocessing));
   if (command.wants("pixels")) add_pixels(pixels, tensors);
   StageSink sink;
@@ -303,6 +303,7 @@ Status DumpCommand::run() const {
 
 void add_dump(CLI::App& program, Command& chosen) {
   auto command = std::make_shared<DumpCommand>();
+  command->model.precision = "fp32";  // what other implementations are compared with
   CLI::App* app = program.add_subcommand(
       "dump", "Write the intermediate tensors of a run to a safetensors file");
   app->add_option("--out", command->out, "File to write")->required();

@@ -100,8 +100,8 @@ const DotTable& dot_kernels() {
   return fast == nullptr ? *reference_dot_kernels() : *fast;
 }
 
-bool is_fast(Arithmetic arithmetic) {
-  return arithmetic != Arithmetic::kF32 && &dot_kernels() != reference_dot_kernels();
+Arithmetic fastest_arithmetic() {
+  return &dot_kernels() == reference_dot_kernels() ? Arithmetic::kF32 : Arithmetic::kInt8;
 }
 
 }  // namespace fastvlm

@@ -37,7 +37,8 @@ class DotMatrix {
   std::unique_ptr<Packed> packed_;
 };
 
-// Whether this machine's kernels, as selected, are faster at `arithmetic` than at f32.
-bool is_fast(Arithmetic arithmetic);
+// What DotMatrix products are best at with the kernels in use: int8, or f32 (a plain Matrix) where
+// they have no instructions for anything narrower.
+Arithmetic fastest_arithmetic();
 
 }  // namespace fastvlm
