@@ -126,7 +126,7 @@ struct DepthwiseRows {
   const DepthwiseConvolution* conv = nullptr;
   int64_t row_begin = 0;
   int64_t row_end = 0;
-  float* y = nullptr;
+  float* y = nullptr;  // of row_begin
   Activation activation = Activation::kNone;
 };
 

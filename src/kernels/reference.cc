@@ -163,16 +163,18 @@ void tile_product(const TileProduct& p) {
 float depthwise_output(const DepthwiseRows& d, int64_t out_y, int64_t out_x, int64_t out) {
   const DepthwiseConvolution& conv = *d.conv;
   const int64_t in = out / conv.multiplier;
-  const int64_t slot = out % conv.multiplier * conv.channels_in + in;
-  float sum = conv.bias[static_cast<size_t>(out)];
+  const int64_t vector = in / kDepthwiseSlice * conv.multiplier + out % conv.multiplier;
+  const int64_t lane = in % kDepthwiseSlice;
+  float sum = conv.packed_bias[static_cast<size_t>(vector * kDepthwiseSlice + lane)];
   for (int64_t ky = 0; ky < conv.kernel; ++ky) {
     const int64_t y = out_y * conv.stride + ky - conv.kernel / 2;
     for (int64_t kx = 0; kx < conv.kernel; ++kx) {
       const int64_t x = out_x * conv.stride + kx - conv.kernel / 2;
       if (y < 0 || y >= d.height || x < 0 || x >= d.width) continue;
-      const int64_t weight = (ky * conv.kernel + kx) * conv.channels_out() + slot;
-      sum += d.x[(y * d.width + x) * conv.channels_in + in] *
-             conv.weights[static_cast<size_t>(weight)];
+      const int64_t tap = ky * conv.kernel + kx;
+      const int64_t weight = (vector * conv.kernel * conv.kernel + tap) * kDepthwiseSlice + lane;
+      sum +=
+          d.x[(y * d.width + x) * conv.channels_in + in] * conv.packed[static_cast<size_t>(weight)];
     }
   }
   return reference_activation(d.activation, sum);
@@ -183,7 +185,7 @@ void depthwise(const DepthwiseRows& d) {
   const int64_t channels = d.conv->channels_out();
   for (int64_t out_y = d.row_begin; out_y < d.row_end; ++out_y) {
     for (int64_t out_x = 0; out_x < out_width; ++out_x) {
-      float* const out = d.y + (out_y * out_width + out_x) * channels;
+      float* const out = d.y + ((out_y - d.row_begin) * out_width + out_x) * channels;
       for (int64_t c = 0; c < channels; ++c) out[c] = depthwise_output(d, out_y, out_x, c);
     }
   }
