@@ -77,6 +77,11 @@ struct DotTable {
 
 const DotTable& dot_kernels();  // those that go with the set in use
 
+// mlp() of the calling thread alone, tile by tile, for drivers that split by rows.
+void mlp_alone(const float* x, int64_t m, int64_t x_stride, const DotMatrix& fc1,
+               const float* fc1_bias, const DotMatrix& fc2, float* y, int64_t y_stride,
+               const Epilogue& epilogue);
+
 const DotTable* reference_dot_kernels();
 const DotTable* avx512_dot_kernels();  // null where this build or this machine does not have it
 

@@ -88,6 +88,27 @@ void for_each_tile(ThreadPool& pool, int64_t m, const Tile& tile) {
   });
 }
 
+// One tile of an mlp.
+void multiply_mlp(const float* x, int64_t rows, int64_t x_stride, const DotMatrix& fc1,
+                  const float* fc1_bias, const DotMatrix& fc2, float* y, int64_t y_stride,
+                  const Epilogue& epilogue) {
+  thread_local PreparedRows inputs, expanded;
+  thread_local Scratch scratch;
+  const Epilogue gelu{.bias = fc1_bias, .activation = Activation::kGelu};
+  inputs.resize(fc1.arithmetic(), rows, fc1.cols());
+  expanded.resize(fc2.arithmetic(), rows, fc2.cols());
+  float* const group = scratch.floats(rows * kDotGroup);
+  for (int64_t r = 0; r < rows; ++r) inputs.put(r, 0, fc1.cols(), x + r * x_stride);
+  for (int64_t begin = 0; begin < fc1.rows(); begin += kDotGroup) {
+    const int64_t width = std::min(kDotGroup, fc1.rows() - begin);
+    const int64_t panel = begin / kDotPanel;
+    multiply(inputs, rows, fc1, panel, panel + (width + kDotPanel - 1) / kDotPanel, group,
+             kDotGroup, gelu);
+    for (int64_t r = 0; r < rows; ++r) expanded.put(r, begin, width, group + r * kDotGroup);
+  }
+  multiply(expanded, rows, fc2, 0, fc2.packed().panels(), y, y_stride, epilogue);
+}
+
 }  // namespace
 
 void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const DotMatrix& w,
@@ -103,27 +124,21 @@ void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const
   });
 }
 
+void mlp_alone(const float* x, int64_t m, int64_t x_stride, const DotMatrix& fc1,
+               const float* fc1_bias, const DotMatrix& fc2, float* y, int64_t y_stride,
+               const Epilogue& epilogue) {
+  for (int64_t row = 0; row < m; row += kRows) {
+    multiply_mlp(x + row * x_stride, std::min(kRows, m - row), x_stride, fc1, fc1_bias, fc2,
+                 y + row * y_stride, y_stride, moved(epilogue, row, 0));
+  }
+}
+
 void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const DotMatrix& fc1,
          const float* fc1_bias, const DotMatrix& fc2, float* y, int64_t y_stride,
          const Epilogue& epilogue) {
-  const Arithmetic arithmetic = fc1.arithmetic();
-  const Epilogue gelu{.bias = fc1_bias, .activation = Activation::kGelu};
   for_each_tile(pool, m, [&](int64_t first, int64_t count) {
-    thread_local PreparedRows inputs, expanded;
-    thread_local Scratch scratch;
-    inputs.resize(arithmetic, count, fc1.cols());
-    expanded.resize(arithmetic, count, fc2.cols());
-    float* const group = scratch.floats(count * kDotGroup);
-    for (int64_t r = 0; r < count; ++r) inputs.put(r, 0, fc1.cols(), x + (first + r) * x_stride);
-    for (int64_t begin = 0; begin < fc1.rows(); begin += kDotGroup) {
-      const int64_t width = std::min(kDotGroup, fc1.rows() - begin);
-      const int64_t panel = begin / kDotPanel;
-      multiply(inputs, count, fc1, panel, panel + (width + kDotPanel - 1) / kDotPanel, group,
-               kDotGroup, gelu);
-      for (int64_t r = 0; r < count; ++r) expanded.put(r, begin, width, group + r * kDotGroup);
-    }
-    multiply(expanded, count, fc2, 0, fc2.packed().panels(), y + first * y_stride, y_stride,
-             moved(epilogue, first, 0));
+    multiply_mlp(x + first * x_stride, count, x_stride, fc1, fc1_bias, fc2, y + first * y_stride,
+                 y_stride, moved(epilogue, first, 0));
   });
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/conv_mlp.h"
 #include "kernels/convolution.h"
 #include "kernels/dot_matmul.h"
 #include "kernels/elementwise.h"
@@ -176,24 +177,22 @@ class ForwardPass {
 
   // x = x + layer_scale * fc2(gelu(fc1(conv(x))))
   void feed_forward(const std::string& name, const ConvFfn& ffn) {
-    const int64_t count = height_ * width_;
-    depthwise(pool_, x_.data(), height_, width_, ffn.conv, spare_.data());
     const auto run = [&](float* y, Epilogue epilogue) {
       epilogue.bias = ffn.fc2.bias.data();
       std::visit(
           [&](const auto& fc1) {
             using Packed = std::decay_t<decltype(fc1)>;  // both layers are packed alike
-            mlp(pool_, spare_.data(), count, channels_, fc1, ffn.fc1.bias.data(),
-                std::get<Packed>(ffn.fc2.weights), y, channels_, epilogue);
+            conv_mlp(pool_, x_.data(), height_, width_, ffn.conv, fc1, ffn.fc1.bias.data(),
+                     std::get<Packed>(ffn.fc2.weights), y, epilogue);
           },
           ffn.fc1.weights);
     };
     if (sink_) {
-      Buffer plain(count * channels_);
-      run(plain.data(), {});
-      show(name + ".convffn", plain);
+      run(spare_.data(), {});
+      show(name + ".convffn", spare_);
     }
-    run(x_.data(), residual(ffn.layer_scale));
+    run(spare_.data(), residual(ffn.layer_scale));
+    std::swap(x_, spare_);
   }
 
   // The convolution before a GELU, which is left to excite() when there is a squeeze-and-excite.
