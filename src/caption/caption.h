@@ -73,8 +73,8 @@ struct Caption {
 };
 
 std::string_view finish_reason_name(
-    FinishReason reason);                               // "stop", "length", "loop", "interrupted"
-std::string_view order_name(PromptOrder order);         // "python", "ios": as --order takes it
+    FinishReason reason);                                 // "stop", "length", "loop", "interrupted"
+std::string_view order_name(PromptOrder order);           // "python", "ios": as --order takes it
 std::string_view arithmetic_name(Arithmetic arithmetic);  // "fp32", "bf16", "int8"
 // "int8", or "vision fp32, language int8" where they differ.
 std::string describe_precision(const Precision& precision);

@@ -155,7 +155,7 @@ void tile_product(const TileProduct& p) {
         total += group_dot(w, group, out % kPanel, tile, p.rows, r);
         tile += p.rows * (kTileFactors + w.group);
       }
-      p.y[r * p.y_stride + column] = finish(p.epilogue, r, column, total);
+      p.y[r * p.y_stride + column] = reference_epilogue(p.epilogue, r, column, total);
     }
   }
 }
