@@ -95,7 +95,7 @@ DotMatrix DotMatrix::pack(const MatrixSource& source, Arithmetic arithmetic, Thr
 }
 
 const DotTable& dot_kernels() {
-  const bool wide = std::string_view(kernels().name) == "avx512";
+  const bool wide = std::string_view(kernels().name) == "avx512-vnni";
   const DotTable* fast = wide ? avx512_dot_kernels() : nullptr;
   return fast == nullptr ? *reference_dot_kernels() : *fast;
 }
