@@ -28,6 +28,24 @@ std::string_view order_name(PromptOrder order) {
   return order == PromptOrder::kImageFirst ? "python" : "ios";
 }
 
+std::string_view arithmetic_name(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::kF32:
+      return "fp32";
+    case Arithmetic::kBf16:
+      return "bf16";
+    case Arithmetic::kInt8:
+      break;
+  }
+  return "int8";
+}
+
+std::string describe_precision(const Precision& precision) {
+  const std::string_view vision = arithmetic_name(precision.vision);
+  if (precision.vision == precision.language) return std::string(vision);
+  return cat("vision ", vision, ", language ", arithmetic_name(precision.language));
+}
+
 std::string describe_sampling(const SamplingOptions& sampling, int beams) {
   std::string text = beams > 1 ? cat(beams, " beams") : "";
   const std::string separator = text.empty() ? "" : ", ";

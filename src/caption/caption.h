@@ -11,6 +11,7 @@
 #include "caption/prompt.h"
 #include "caption/schema.h"
 #include "caption/tags.h"
+#include "kernels/precision.h"
 #include "language/decoding.h"
 #include "text/conversation.h"
 
@@ -29,11 +30,18 @@ struct CaptionRequest {
   std::function<bool(std::string_view piece)> on_text = {};
 };
 
+// How the products of the tower and of the decoder are computed.
+struct Precision {
+  Arithmetic vision = Arithmetic::kF32;
+  Arithmetic language = Arithmetic::kF32;
+};
+
 // What the answer depends on, besides the image. Holds no time, host, thread count or path.
 struct Provenance {
   std::string prompt_sha256;  // of question_text(tags, prompt)
   PromptOrder order = PromptOrder::kImageFirst;
   std::string preprocessing;
+  Precision precision;
   SamplingOptions sampling;
   int beams = 1;
   int64_t max_tokens = 0;
@@ -65,8 +73,11 @@ struct Caption {
 };
 
 std::string_view finish_reason_name(
-    FinishReason reason);                        // "stop", "length", "loop", "interrupted"
-std::string_view order_name(PromptOrder order);  // "python", "ios": as --order takes it
+    FinishReason reason);                                 // "stop", "length", "loop", "interrupted"
+std::string_view order_name(PromptOrder order);           // "python", "ios": as --order takes it
+std::string_view arithmetic_name(Arithmetic arithmetic);  // "fp32", "bf16", "int8"
+// "int8", or "vision fp32, language int8" where they differ.
+std::string describe_precision(const Precision& precision);
 // "greedy", "temperature 0.2, top_k 50, top_p 0.9", "4 beams".
 std::string describe_sampling(const SamplingOptions& sampling, int beams);
 

@@ -37,7 +37,7 @@ Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
           {"model", model.name},
           {"model_sha256", model.sha256},
           {"weights", model.weights},
-          {"precision", "fp32"},
+          {"precision", describe_precision(provenance.precision)},
           {"prompt_sha256", provenance.prompt_sha256},
           {"order", order_name(provenance.order)},
           {"preprocessing", provenance.preprocessing},

@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "kernels/dot_matrix.h"
 
 namespace fastvlm {
 namespace {
@@ -140,6 +141,10 @@ Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride
   return result;
 }
 
+Arithmetic vision_arithmetic(std::optional<Arithmetic> asked) {
+  return asked ? *asked : fastest_arithmetic();
+}
+
 std::string weights_description(const Checkpoint& checkpoint) {
   const LanguageConfig& language = checkpoint.config().language;
   const auto matrix = checkpoint.matrix("model.layers.0.self_attn.q_proj.weight",
@@ -184,13 +189,14 @@ Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId
 }
 
 Engine::Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
-               Qwen2 language, Preprocessing preprocessing)
+               Qwen2 language, Preprocessing preprocessing, Precision precision)
     : checkpoint_(std::move(checkpoint)),
       tokenizer_(std::move(tokenizer)),
       tower_(std::move(tower)),
       projector_(std::move(projector)),
       language_(std::move(language)),
-      preprocessing_(preprocessing) {}
+      preprocessing_(preprocessing),
+      precision_(precision) {}
 
 Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options, ThreadPool& pool) {
   FASTVLM_ASSIGN(Checkpoint checkpoint, Checkpoint::open(options.model, {options.vision_tower}));
@@ -198,15 +204,16 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   FASTVLM_ASSIGN(Tokenizer tokenizer, Tokenizer::load(options.model));
   // A prompt that the tokenizer cannot write is found before the weights are read.
   FASTVLM_RETURN_IF_ERROR(conversation_ids(tokenizer, "", PromptOrder::kImageFirst).status());
-  FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint, pool));
+  const Precision precision{vision_arithmetic(options.vision), options.language};
+  FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint, pool, precision.vision));
   FASTVLM_ASSIGN(const Preprocessing preprocessing,
                  preprocessing_of(checkpoint.config(), tower.stride(), options));
   FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint, pool));
-  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool, options.language));
+  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool, precision.language));
   FASTVLM_RETURN_IF_ERROR(check_widths(tower, projector, language));
   return std::shared_ptr<const Engine>(new Engine(std::move(checkpoint), std::move(tokenizer),
                                                   std::move(tower), std::move(projector),
-                                                  std::move(language), preprocessing));
+                                                  std::move(language), preprocessing, precision));
 }
 
 std::vector<TokenId> Engine::stop_ids() const {
@@ -307,8 +314,9 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   caption.sections = parse_sections(caption.text);
   caption.finish = decoded.finish;
   caption.tags = request.tags;
-  caption.provenance = {prompt.sha256,    request.order, describe(engine_->preprocessing()),
-                        request.sampling, request.beams, request.max_tokens};
+  caption.provenance = {prompt.sha256,        request.order,    describe(engine_->preprocessing()),
+                        engine_->precision(), request.sampling, request.beams,
+                        request.max_tokens};
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

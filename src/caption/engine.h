@@ -21,6 +21,7 @@
 #include "caption/caption.h"
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
+#include "kernels/precision.h"
 #include "language/qwen2.h"
 #include "text/tokenizer.h"
 #include "vision/projector.h"
@@ -31,8 +32,11 @@ namespace fastvlm {
 struct EngineOptions {
   std::filesystem::path model;  // the checkpoint folder
   std::optional<std::filesystem::path> vision_tower;
-  std::optional<Aspect> aspect;             // else as the checkpoint says
-  std::optional<int> image_size;            // side in pixels, else as the checkpoint says
+  std::optional<Aspect> aspect;   // else as the checkpoint says
+  std::optional<int> image_size;  // side in pixels, else as the checkpoint says
+  // Of the tower's products; none: the fastest of this machine whose tokens keep a cosine of 0.999
+  // with those of f32 (docs/ACCURACY.md).
+  std::optional<Arithmetic> vision = Arithmetic::kF32;
   Arithmetic language = Arithmetic::kInt8;  // of the decoder's products (docs/ACCURACY.md)
 };
 
@@ -48,6 +52,9 @@ struct ModelIdentity {
 // known.
 Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride,
                                        const EngineOptions& options);
+
+// What EngineOptions::vision asks for, or the machine's best.
+Arithmetic vision_arithmetic(std::optional<Arithmetic> asked);
 
 // "q4 g64", "bf16", ...
 std::string weights_description(const Checkpoint& checkpoint);
@@ -68,6 +75,7 @@ class Engine {
   const Projector& projector() const { return projector_; }
   const Qwen2& language() const { return language_; }
   const Preprocessing& preprocessing() const { return preprocessing_; }
+  Precision precision() const { return precision_; }  // as asked, or as chosen
 
   std::vector<TokenId> stop_ids() const;  // any of them ends an answer
 
@@ -76,7 +84,7 @@ class Engine {
 
  private:
   Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
-         Qwen2 language, Preprocessing preprocessing);
+         Qwen2 language, Preprocessing preprocessing, Precision precision);
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;
@@ -84,6 +92,7 @@ class Engine {
   Projector projector_;
   Qwen2 language_;
   Preprocessing preprocessing_;
+  Precision precision_;
   mutable std::once_flag identified_;
   mutable std::optional<Result<ModelIdentity>> identity_;
 };

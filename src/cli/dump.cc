@@ -160,11 +160,11 @@ Result<Tokens> dump_tower(const DumpCommand& command, const Checkpoint& checkpoi
                  cat(checkpoint.folder().string(), ": expected a vision tower, found none"),
                  "name the tower with --vision-tower, or give its output with --tokens");
   }
-  FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool));
-  FASTVLM_ASSIGN(
-      const Preprocessing preprocessing,
-      preprocessing_of(checkpoint.config(), tower.stride(),
-                       command.image.engine_options(checkpoint.folder(), command.model)));
+  const EngineOptions options = command.image.engine_options(checkpoint.folder(), command.model);
+  FASTVLM_ASSIGN(const VisionTower tower,
+                 VisionTower::load(checkpoint, pool, vision_arithmetic(options.vision)));
+  FASTVLM_ASSIGN(const Preprocessing preprocessing,
+                 preprocessing_of(checkpoint.config(), tower.stride(), options));
   FASTVLM_ASSIGN(const Image pixels, read_input(command, preprocessing));
   if (command.wants("pixels")) add_pixels(pixels, tensors);
   StageSink sink;
@@ -226,7 +226,8 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
     return error(Code::kUsage, "the prompt has an image, but none is given",
                  "add --image, --pixels or --tokens");
   }
-  FASTVLM_ASSIGN(const Qwen2 language, Qwen2::load(checkpoint, pool));
+  const EngineOptions options = command.image.engine_options(checkpoint.folder(), command.model);
+  FASTVLM_ASSIGN(const Qwen2 language, Qwen2::load(checkpoint, pool, options.language));
   FASTVLM_ASSIGN(const std::vector<float> rows, splice(language, ids, image));
   const int64_t width = language.config().hidden_size;
   const int64_t count = static_cast<int64_t>(rows.size()) / width;
@@ -303,6 +304,7 @@ Status DumpCommand::run() const {
 
 void add_dump(CLI::App& program, Command& chosen) {
   auto command = std::make_shared<DumpCommand>();
+  command->model.precision = "fp32";  // what other implementations are compared with
   CLI::App* app = program.add_subcommand(
       "dump", "Write the intermediate tensors of a run to a safetensors file");
   app->add_option("--out", command->out, "File to write")->required();

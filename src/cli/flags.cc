@@ -15,7 +15,14 @@ void ModelFlags::add_to(CLI::App& command) {
                      "Checkpoint folder or pulled model [FASTVLM_MODEL, or the demo]");
   command.add_option("--vision-tower", vision_tower,
                      "Vision tower: file or folder, if not in the model");
+  add_precision_to(command);
   add_machine_to(command);
+}
+
+void ModelFlags::add_precision_to(CLI::App& command) {
+  command.add_option("--precision", precision, "Of products: auto, fp32, bf16 or int8")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}))
+      ->capture_default_str();
 }
 
 void ModelFlags::add_machine_to(CLI::App& command) {
@@ -39,6 +46,13 @@ std::optional<std::filesystem::path> ModelFlags::tower_path() const {
   return vision_tower;
 }
 
+std::optional<Arithmetic> ModelFlags::arithmetic() const {
+  for (const Arithmetic each : {Arithmetic::kF32, Arithmetic::kBf16, Arithmetic::kInt8}) {
+    if (precision == arithmetic_name(each)) return each;
+  }
+  return std::nullopt;
+}
+
 void ImageFlags::add_to(CLI::App& command) {
   command.add_flag("--no-exif", no_exif, "Leave the picture as stored, do not turn it upright");
   command.add_option("--aspect", aspect, "pad: whole picture; crop: middle square [the model's]")
@@ -59,6 +73,8 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   EngineOptions options;
   options.model = model;
   options.vision_tower = flags.tower_path();
+  options.vision = flags.arithmetic();
+  options.language = flags.arithmetic().value_or(options.language);
   if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
   if (image_size > 0) options.image_size = image_size;
   return options;

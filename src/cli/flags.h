@@ -17,18 +17,21 @@
 
 namespace fastvlm::cli {
 
-// --model, --vision-tower, --threads, --isa.
+// --model, --vision-tower, --precision, --threads, --isa.
 struct ModelFlags {
   std::string model;
   std::string vision_tower;
   std::string isa;
+  std::string precision = "auto";
   int threads = 0;
 
   void add_to(CLI::App& command);
   void add_machine_to(CLI::App& command);  // --threads and --isa alone
+  void add_precision_to(CLI::App& command);
   // Selects the instruction set and starts the threads. Call before anything is loaded.
   Result<std::unique_ptr<ThreadPool>> prepare() const;
   std::optional<std::filesystem::path> tower_path() const;
+  std::optional<Arithmetic> arithmetic() const;  // none: auto
 };
 
 // --no-exif, --aspect, --image-size: where a run is to differ from what the checkpoint says.

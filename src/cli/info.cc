@@ -111,12 +111,15 @@ Result<Json> model_facts(const InfoCommand& command, const std::filesystem::path
     facts["tower"] = "none in the checkpoint; name one with --vision-tower";
     return facts;
   }
-  FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool));
+  const Arithmetic precision = vision_arithmetic(command.model.arithmetic());
+  FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool, precision));
   FASTVLM_ASSIGN(const Preprocessing preprocessing,
                  preprocessing_of(checkpoint.config(), tower.stride(), {}));
   facts["tower"] = tower.kind();
   facts["tower parameters"] = with_thousands(tower.parameters());
   facts["tower form"] = tower.is_training_form() ? "training, folded at load" : "inference";
+  facts["tower precision"] = cat(arithmetic_name(precision),
+                                 command.model.arithmetic() ? ", as asked" : ", chosen by auto");
   facts["image tokens"] = tower.token_count(preprocessing.size, preprocessing.size);
   facts["preprocessing"] = describe(preprocessing);
   facts["memory"] = memory_facts(tower, language, preprocessing);
@@ -165,6 +168,7 @@ void add_info(CLI::App& program, Command& chosen) {
   app->add_flag("--json", command->json, "One JSON object");
   app->add_option("--vision-tower", command->model.vision_tower,
                   "Vision tower: file or folder, if not in the model");
+  command->model.add_precision_to(*app);
   command->model.add_machine_to(*app);
   app->callback([command, &chosen] {
     chosen = [command] {

@@ -85,6 +85,7 @@ void add_predict(CLI::App& program, Command& chosen) {
       ->capture_default_str();
   app->add_option("--vision-tower", command->model.vision_tower,
                   "Vision tower: file or folder, if not in the model");
+  command->model.add_precision_to(*app);
   command->model.add_machine_to(*app);
   command->image.add_to(*app);
   command->prompt.add_order_to(*app);

@@ -17,13 +17,19 @@ DepthwiseConvolution make_depthwise(const std::vector<float>& weights,
   conv.stride = stride;
   conv.multiplier = multiplier;
   conv.channels_in = static_cast<int64_t>(bias.size()) / multiplier;
-  conv.bias = bias;
-  conv.weights.resize(weights.size());
   const int64_t taps = int64_t{kernel} * kernel;
+  const int64_t slices = (conv.channels_in + kDepthwiseSlice - 1) / kDepthwiseSlice;
+  const int64_t vectors = slices * multiplier;
+  conv.packed.resize(static_cast<size_t>(vectors * taps * kDepthwiseSlice));
+  conv.packed_bias.resize(static_cast<size_t>(vectors * kDepthwiseSlice));
   for (int64_t out = 0; out < conv.channels_out(); ++out) {
-    const int64_t slot = out % multiplier * conv.channels_in + out / multiplier;
+    const int64_t in = out / multiplier;
+    const int64_t vector = in / kDepthwiseSlice * multiplier + out % multiplier;
+    const int64_t lane = in % kDepthwiseSlice;
+    conv.packed_bias[static_cast<size_t>(vector * kDepthwiseSlice + lane)] =
+        bias[static_cast<size_t>(out)];
     for (int64_t tap = 0; tap < taps; ++tap) {
-      conv.weights[static_cast<size_t>(tap * conv.channels_out() + slot)] =
+      conv.packed[static_cast<size_t>((vector * taps + tap) * kDepthwiseSlice + lane)] =
           weights[static_cast<size_t>(out * taps + tap)];
     }
   }
@@ -33,8 +39,9 @@ DepthwiseConvolution make_depthwise(const std::vector<float>& weights,
 void depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
                const DepthwiseConvolution& conv, float* y, Activation activation) {
   const int64_t out_height = (height + conv.stride - 1) / conv.stride;
-  pool.parallel_for(out_height, 1, [&](int64_t begin, int64_t end) {
-    kernels().depthwise({x, height, width, &conv, begin, end, y, activation});
+  const int64_t row = (width + conv.stride - 1) / conv.stride * conv.channels_out();
+  pool.parallel_for(out_height, 2, [&](int64_t begin, int64_t end) {
+    kernels().depthwise({x, height, width, &conv, begin, end, y + begin * row, activation});
   });
 }
 

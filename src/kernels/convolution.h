@@ -22,12 +22,13 @@ struct DepthwiseConvolution {
   int stride = 1;
   int multiplier = 1;
   int64_t channels_in = 0;
-  std::vector<float>
-      weights;              // [kernel * kernel, multiplier, channels_in], packed by make_depthwise
-  std::vector<float> bias;  // [channels_in * multiplier]
+  // Slices of 16 input channels, the last one padded with zeros:
+  std::vector<float> packed;       // [slices, multiplier, kernel * kernel, 16]
+  std::vector<float> packed_bias;  // [slices, multiplier, 16]
 
   int64_t channels_out() const { return channels_in * multiplier; }
 };
+inline constexpr int64_t kDepthwiseSlice = 16;
 
 // `weights` as PyTorch stores them, [channels_out, 1, kernel, kernel]; `bias` [channels_out].
 DepthwiseConvolution make_depthwise(const std::vector<float>& weights,

@@ -126,7 +126,7 @@ struct DepthwiseRows {
   const DepthwiseConvolution* conv = nullptr;
   int64_t row_begin = 0;
   int64_t row_end = 0;
-  float* y = nullptr;
+  float* y = nullptr;  // of row_begin
   Activation activation = Activation::kNone;
 };
 
@@ -174,6 +174,10 @@ const KernelTable* avx512_vnni_kernels();
 // The product of x and all of W by the calling thread alone, for drivers that split by rows.
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,
                   int64_t y_stride, const Epilogue& epilogue);
+// The same for mlp(), tile by tile.
+void mlp_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& fc1,
+               const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
+               const Epilogue& epilogue);
 
 // The same as matmul and gated_matmul for matrices with Arithmetic::kInt8, of one type and group.
 void matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,

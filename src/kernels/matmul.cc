@@ -179,25 +179,32 @@ void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, 
   for (int64_t i = 0; i < blocks.count(); ++i) blocks.multiply(product, i);
 }
 
-void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& fc1,
-         const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
-         const Epilogue& epilogue) {
+void mlp_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& fc1,
+               const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
+               const Epilogue& epilogue) {
   Epilogue gelu;
   gelu.bias = fc1_bias;
   gelu.activation = Activation::kGelu;
+  thread_local Scratch scratch;  // kRows x fc1.rows() floats at most
+  for (int64_t row = 0; row < m; row += kRows) {
+    const int64_t count = std::min(kRows, m - row);
+    float* const expanded = scratch.floats(count * fc1.rows());
+    matmul_alone(x + row * x_stride, count, x_stride, fc1, expanded, fc1.rows(), gelu);
+    matmul_alone(expanded, count, fc1.rows(), fc2, y + row * y_stride, y_stride,
+                 moved(epilogue, row, 0));
+  }
+}
+
+void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& fc1,
+         const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
+         const Epilogue& epilogue) {
   const int64_t tiles = (m + kRows - 1) / kRows;
   const int64_t rows = (m + tiles - 1) / std::max<int64_t>(tiles, 1);
   std::atomic<int64_t> next{0};
   pool.run([&](int) {
-    thread_local Scratch scratch;  // kRows x fc1.rows() floats at most
-    for (int64_t i = next++; i < tiles; i = next++) {
-      const int64_t row = i * rows;
-      const int64_t count = std::min(rows, m - row);
-      if (count <= 0) break;
-      float* const expanded = scratch.floats(count * fc1.rows());
-      matmul_alone(x + row * x_stride, count, x_stride, fc1, expanded, fc1.rows(), gelu);
-      matmul_alone(expanded, count, fc1.rows(), fc2, y + row * y_stride, y_stride,
-                   moved(epilogue, row, 0));
+    for (int64_t row = rows * next++; row < m; row = rows * next++) {
+      mlp_alone(x + row * x_stride, std::min(rows, m - row), x_stride, fc1, fc1_bias, fc2,
+                y + row * y_stride, y_stride, moved(epilogue, row, 0));
     }
   });
 }

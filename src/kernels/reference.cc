@@ -5,33 +5,10 @@
 
 #include "kernels/half.h"
 #include "kernels/kernel_table.h"
+#include "kernels/reference_epilogue.h"
 
 namespace fastvlm {
 namespace {
-
-float gelu(float x) {
-  const auto wide = static_cast<double>(x);
-  return static_cast<float>(0.5 * wide * (1.0 + std::erf(wide * 0.70710678118654752440)));
-}
-
-float activate(Activation activation, float x) {
-  switch (activation) {
-    case Activation::kGelu:
-      return gelu(x);
-    case Activation::kRelu:
-      return std::max(x, 0.0F);
-    case Activation::kNone:
-      break;
-  }
-  return x;
-}
-
-float finish(const Epilogue& e, int64_t row, int64_t column, float sum) {
-  float value = activate(e.activation, e.bias == nullptr ? sum : sum + e.bias[column]);
-  if (e.scale != nullptr) value *= e.scale[column];
-  if (e.residual != nullptr) value += e.residual[row * e.residual_stride + column];
-  return value;
-}
 
 void panel_product(const PanelProduct& p) {
   for (int64_t r = 0; r < p.rows; ++r) {
@@ -47,7 +24,7 @@ void panel_product(const PanelProduct& p) {
       continue;
     }
     for (int64_t j = 0; j < p.columns; ++j) {
-      p.y[r * p.y_stride + j] = finish(p.epilogue, r, j, total[j]);
+      p.y[r * p.y_stride + j] = reference_epilogue(p.epilogue, r, j, total[j]);
     }
   }
 }
@@ -106,7 +83,7 @@ void vector_product(const Matrix::Packed& w, const float* prepared, int64_t begi
       for (int64_t j = 0; j < kPanel; ++j) total[j] += prepared[k] * panel[k * kPanel + j];
     }
     for (int64_t j = p * kPanel; j < std::min(w.rows, (p + 1) * kPanel); ++j) {
-      y[j] = finish(epilogue, 0, j, total[j - p * kPanel]);
+      y[j] = reference_epilogue(epilogue, 0, j, total[j - p * kPanel]);
     }
   }
 }
@@ -178,7 +155,7 @@ void tile_product(const TileProduct& p) {
         total += group_dot(w, group, out % kPanel, tile, p.rows, r);
         tile += p.rows * (kTileFactors + w.group);
       }
-      p.y[r * p.y_stride + column] = finish(p.epilogue, r, column, total);
+      p.y[r * p.y_stride + column] = reference_epilogue(p.epilogue, r, column, total);
     }
   }
 }
@@ -186,19 +163,21 @@ void tile_product(const TileProduct& p) {
 float depthwise_output(const DepthwiseRows& d, int64_t out_y, int64_t out_x, int64_t out) {
   const DepthwiseConvolution& conv = *d.conv;
   const int64_t in = out / conv.multiplier;
-  const int64_t slot = out % conv.multiplier * conv.channels_in + in;
-  float sum = conv.bias[static_cast<size_t>(out)];
+  const int64_t vector = in / kDepthwiseSlice * conv.multiplier + out % conv.multiplier;
+  const int64_t lane = in % kDepthwiseSlice;
+  float sum = conv.packed_bias[static_cast<size_t>(vector * kDepthwiseSlice + lane)];
   for (int64_t ky = 0; ky < conv.kernel; ++ky) {
     const int64_t y = out_y * conv.stride + ky - conv.kernel / 2;
     for (int64_t kx = 0; kx < conv.kernel; ++kx) {
       const int64_t x = out_x * conv.stride + kx - conv.kernel / 2;
       if (y < 0 || y >= d.height || x < 0 || x >= d.width) continue;
-      const int64_t weight = (ky * conv.kernel + kx) * conv.channels_out() + slot;
-      sum += d.x[(y * d.width + x) * conv.channels_in + in] *
-             conv.weights[static_cast<size_t>(weight)];
+      const int64_t tap = ky * conv.kernel + kx;
+      const int64_t weight = (vector * conv.kernel * conv.kernel + tap) * kDepthwiseSlice + lane;
+      sum +=
+          d.x[(y * d.width + x) * conv.channels_in + in] * conv.packed[static_cast<size_t>(weight)];
     }
   }
-  return activate(d.activation, sum);
+  return reference_activation(d.activation, sum);
 }
 
 void depthwise(const DepthwiseRows& d) {
@@ -206,7 +185,7 @@ void depthwise(const DepthwiseRows& d) {
   const int64_t channels = d.conv->channels_out();
   for (int64_t out_y = d.row_begin; out_y < d.row_end; ++out_y) {
     for (int64_t out_x = 0; out_x < out_width; ++out_x) {
-      float* const out = d.y + (out_y * out_width + out_x) * channels;
+      float* const out = d.y + ((out_y - d.row_begin) * out_width + out_x) * channels;
       for (int64_t c = 0; c < channels; ++c) out[c] = depthwise_output(d, out_y, out_x, c);
     }
   }
@@ -257,7 +236,7 @@ void silu_multiply(float* gate, const float* up, int64_t count) {
 }
 
 void scale_gelu(float* x, const float* scale, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) x[i] = gelu(x[i] * scale[i]);
+  for (int64_t i = 0; i < count; ++i) x[i] = reference_gelu(x[i] * scale[i]);
 }
 
 void rotate(float* x, const float* cos, const float* sin, int64_t half) {

@@ -10,13 +10,17 @@
 #include <vector>
 
 #include "kernels/convolution.h"
+#include "kernels/dot_matrix.h"
 #include "kernels/matrix.h"
 
 namespace fastvlm {
 
+// [outputs, inputs], exact or rounded to the arithmetic that the tower was loaded for.
+using Weights = std::variant<Matrix, DotMatrix>;
+
 // A linear layer or 1x1 convolution; `bias` may be empty.
 struct Linear {
-  Matrix weights;  // [outputs, inputs]
+  Weights weights;
   std::vector<float> bias;
 };
 
@@ -29,8 +33,10 @@ struct Stem {
 
 // x -> x * sigmoid(expand(relu(reduce(mean of x)))), per channel.
 struct SqueezeExcite {
-  Linear reduce;
-  Linear expand;
+  Matrix reduce;
+  std::vector<float> reduce_bias;
+  Matrix expand;
+  std::vector<float> expand_bias;
 };
 
 // network.N.proj: half the side, twice the channels.
@@ -58,7 +64,7 @@ struct SelfAttention {
   bool layer_norm = false;  // else a BatchNorm, folded to y = weight * x + bias
   std::vector<float> norm_weight;
   std::vector<float> norm_bias;
-  Matrix qkv;  // [3 C, C]: queries, keys, values; no bias
+  Weights qkv;  // [3 C, C]: queries, keys, values; no bias
   Linear proj;
   std::vector<float> layer_scale;
 };

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/conv_mlp.h"
 #include "kernels/convolution.h"
+#include "kernels/dot_matmul.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/scratch.h"
@@ -155,7 +157,7 @@ class ForwardPass {
       affine(pool_, x_.data(), count, width, layer.norm_weight.data(), layer.norm_bias.data(),
              normed);
     }
-    matmul(pool_, normed, count, width, layer.qkv, qkv, 3 * width);
+    multiply(normed, width, layer.qkv, qkv, 3 * width, {});
     const int64_t heads = width / kHeadDim;
     const AttentionShape shape{.queries = count,
                                .keys = count,
@@ -175,19 +177,22 @@ class ForwardPass {
 
   // x = x + layer_scale * fc2(gelu(fc1(conv(x))))
   void feed_forward(const std::string& name, const ConvFfn& ffn) {
-    const int64_t count = height_ * width_;
-    depthwise(pool_, x_.data(), height_, width_, ffn.conv, spare_.data());
     const auto run = [&](float* y, Epilogue epilogue) {
       epilogue.bias = ffn.fc2.bias.data();
-      mlp(pool_, spare_.data(), count, channels_, ffn.fc1.weights, ffn.fc1.bias.data(),
-          ffn.fc2.weights, y, channels_, epilogue);
+      std::visit(
+          [&](const auto& fc1) {
+            using Packed = std::decay_t<decltype(fc1)>;  // both layers are packed alike
+            conv_mlp(pool_, x_.data(), height_, width_, ffn.conv, fc1, ffn.fc1.bias.data(),
+                     std::get<Packed>(ffn.fc2.weights), y, epilogue);
+          },
+          ffn.fc1.weights);
     };
     if (sink_) {
-      Buffer plain(count * channels_);
-      run(plain.data(), {});
-      show(name + ".convffn", plain);
+      run(spare_.data(), {});
+      show(name + ".convffn", spare_);
     }
-    run(x_.data(), residual(ffn.layer_scale));
+    run(spare_.data(), residual(ffn.layer_scale));
+    std::swap(x_, spare_);
   }
 
   // The convolution before a GELU, which is left to excite() when there is a squeeze-and-excite.
@@ -201,13 +206,12 @@ class ForwardPass {
   void excite(const std::optional<SqueezeExcite>& se, float* y) {
     if (!se) return;
     std::vector<float> scale(static_cast<size_t>(channels_));
-    std::vector<float> hidden(se->reduce.bias.size());
+    std::vector<float> hidden(se->reduce_bias.size());
     channel_mean(pool_, y, height_ * width_, channels_, scale.data());
-    matmul(pool_, scale.data(), 1, channels_, se->reduce.weights, hidden.data(),
-           se->reduce.weights.rows(),
-           {.bias = se->reduce.bias.data(), .activation = Activation::kRelu});
-    matmul(pool_, hidden.data(), 1, se->expand.weights.cols(), se->expand.weights, scale.data(),
-           channels_, {.bias = se->expand.bias.data()});
+    matmul(pool_, scale.data(), 1, channels_, se->reduce, hidden.data(), se->reduce.rows(),
+           {.bias = se->reduce_bias.data(), .activation = Activation::kRelu});
+    matmul(pool_, hidden.data(), 1, se->expand.cols(), se->expand, scale.data(), channels_,
+           {.bias = se->expand_bias.data()});
     for (float& value : scale) value = 1.0F / (1.0F + std::exp(-value));
     scale_channels_gelu(pool_, y, height_ * width_, channels_, scale.data());
   }
@@ -215,8 +219,16 @@ class ForwardPass {
   // y = epilogue(layer(x)) for every pixel.
   void linear(const float* x, const Linear& layer, float* y, Epilogue epilogue) {
     epilogue.bias = layer.bias.data();
-    matmul(pool_, x, height_ * width_, layer.weights.cols(), layer.weights, y, layer.weights.rows(),
-           epilogue);
+    multiply(x, channels_, layer.weights, y, channels_, epilogue);
+  }
+
+  void multiply(const float* x, int64_t x_width, const Weights& weights, float* y, int64_t y_width,
+                const Epilogue& epilogue) {
+    std::visit(
+        [&](const auto& w) {
+          matmul(pool_, x, height_ * width_, x_width, w, y, y_width, epilogue);
+        },
+        weights);
   }
 
   Epilogue residual(const std::vector<float>& layer_scale) {
@@ -245,12 +257,13 @@ VisionTower::VisionTower(VisionTower&&) noexcept = default;
 VisionTower& VisionTower::operator=(VisionTower&&) noexcept = default;
 VisionTower::~VisionTower() = default;
 
-Result<VisionTower> VisionTower::load(const Checkpoint& checkpoint, ThreadPool& pool) {
+Result<VisionTower> VisionTower::load(const Checkpoint& checkpoint, ThreadPool& pool,
+                                      Arithmetic arithmetic) {
   if (!checkpoint.has_vision()) {
     return error(Code::kNotFound, cat(checkpoint.folder().string(), ": no vision tower"),
                  "put vision_tower.safetensors into the folder or name the tower's own file");
   }
-  FASTVLM_ASSIGN(TowerModules modules, read_tower(checkpoint, pool));
+  FASTVLM_ASSIGN(TowerModules modules, read_tower(checkpoint, pool, arithmetic));
   return VisionTower(std::make_unique<const TowerModules>(std::move(modules)));
 }
 

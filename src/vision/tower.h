@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "formats/checkpoint.h"
+#include "kernels/precision.h"
 #include "vision/tokens.h"
 
 namespace fastvlm {
@@ -23,7 +24,10 @@ class VisionTower {
  public:
   // Packs the tower of `checkpoint` (vision.*) and lets go of its file pages. A tensor that is
   // missing, of the wrong shape or unknown to this family is an error.
-  static Result<VisionTower> load(const Checkpoint& checkpoint, ThreadPool& pool);
+  // Linear layers compute with `arithmetic` (at int8 those of the stem and the downsamplings with
+  // bf16), the rest with f32.
+  static Result<VisionTower> load(const Checkpoint& checkpoint, ThreadPool& pool,
+                                  Arithmetic arithmetic = Arithmetic::kF32);
 
   VisionTower(VisionTower&&) noexcept;
   VisionTower& operator=(VisionTower&&) noexcept;

@@ -37,8 +37,10 @@ Result<SqueezeExcite> read_squeeze_excite(TowerReader& reader, const std::string
   const std::string expand = key + (timm ? ".fc2" : ".expand");
   const int64_t hidden = std::max<int64_t>(reader.side(reduce + ".weight", 0), 1);
   SqueezeExcite se;
-  FASTVLM_ASSIGN(se.reduce, reader.linear(reduce, hidden, channels));
-  FASTVLM_ASSIGN(se.expand, reader.linear(expand, channels, hidden));
+  FASTVLM_ASSIGN(se.reduce, reader.matrix(reduce + ".weight", hidden, channels));
+  FASTVLM_ASSIGN(se.reduce_bias, reader.per_channel(reduce + ".bias", hidden));
+  FASTVLM_ASSIGN(se.expand, reader.matrix(expand + ".weight", channels, hidden));
+  FASTVLM_ASSIGN(se.expand_bias, reader.per_channel(expand + ".bias", channels));
   return se;
 }
 
@@ -94,8 +96,8 @@ Result<ConvFfn> read_conv_ffn(TowerReader& reader, const std::string& key,
   ConvFfn ffn;
   FASTVLM_ASSIGN(const auto conv, reader.normalised(key + ".conv", channels, 1));
   FASTVLM_ASSIGN(ffn.conv, reader.depthwise(key + ".conv", conv, channels, 1));
-  FASTVLM_ASSIGN(ffn.fc1, reader.linear(key + ".fc1", hidden, channels));
-  FASTVLM_ASSIGN(ffn.fc2, reader.linear(key + ".fc2", channels, hidden));
+  FASTVLM_ASSIGN(ffn.fc1, reader.linear(key + ".fc1", hidden, channels, reader.arithmetic()));
+  FASTVLM_ASSIGN(ffn.fc2, reader.linear(key + ".fc2", channels, hidden, reader.arithmetic()));
   FASTVLM_ASSIGN(ffn.layer_scale, reader.per_channel(scale_key, channels));
   return ffn;
 }
@@ -138,8 +140,10 @@ Result<SelfAttention> read_attention(TowerReader& reader, const std::string& key
     attention.norm_weight = to_f32(norm.scale);
     attention.norm_bias = to_f32(norm.shift);
   }
-  FASTVLM_ASSIGN(attention.qkv, reader.matrix(mixer + ".qkv.weight", 3 * channels, channels));
-  FASTVLM_ASSIGN(attention.proj, reader.linear(mixer + ".proj", channels, channels));
+  FASTVLM_ASSIGN(attention.qkv, reader.weights(mixer + ".qkv.weight", 3 * channels, channels,
+                                               reader.arithmetic()));
+  FASTVLM_ASSIGN(attention.proj,
+                 reader.linear(mixer + ".proj", channels, channels, reader.arithmetic()));
   FASTVLM_ASSIGN(attention.layer_scale, reader.per_channel(key + ".layer_scale_1", channels));
   return attention;
 }
@@ -214,8 +218,9 @@ std::string describe(const TowerModules& tower) {
 
 }  // namespace
 
-Result<TowerModules> read_tower(const Checkpoint& checkpoint, ThreadPool& pool) {
-  TowerReader reader(checkpoint, pool);
+Result<TowerModules> read_tower(const Checkpoint& checkpoint, ThreadPool& pool,
+                                Arithmetic arithmetic) {
+  TowerReader reader(checkpoint, pool, arithmetic);
   TowerModules tower;
   tower.training_form = reader.has("patch_embed.0.rbr_conv.0.conv.weight");
   FASTVLM_ASSIGN(tower.stem, read_stem(reader));

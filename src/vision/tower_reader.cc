@@ -21,8 +21,8 @@ bool is_ignored(std::string_view name) {
 
 }  // namespace
 
-TowerReader::TowerReader(const Checkpoint& checkpoint, ThreadPool& pool)
-    : checkpoint_(checkpoint), pool_(pool) {
+TowerReader::TowerReader(const Checkpoint& checkpoint, ThreadPool& pool, Arithmetic arithmetic)
+    : checkpoint_(checkpoint), pool_(pool), arithmetic_(arithmetic) {
   for (std::string& name : checkpoint.names()) {
     if (name.starts_with(kPrefix)) names_.insert(std::move(name));
   }
@@ -67,9 +67,24 @@ Result<Matrix> TowerReader::matrix(const std::string& key, int64_t outputs, int6
   return packed;
 }
 
-Result<Linear> TowerReader::linear(const std::string& key, int64_t outputs, int64_t inputs) {
+Weights TowerReader::pack(const MatrixSource& source, Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kF32) return Matrix::pack(source, pool_);
+  return DotMatrix::pack(source, arithmetic, pool_);
+}
+
+Result<Weights> TowerReader::weights(const std::string& key, int64_t outputs, int64_t inputs,
+                                     Arithmetic arithmetic) {
+  used_.insert(full(key));
+  FASTVLM_ASSIGN(const MatrixSource source, checkpoint_.matrix(full(key), outputs, inputs));
+  Weights packed = pack(source, arithmetic);
+  checkpoint_.release(full(key));
+  return packed;
+}
+
+Result<Linear> TowerReader::linear(const std::string& key, int64_t outputs, int64_t inputs,
+                                   Arithmetic arithmetic) {
   Linear layer;
-  FASTVLM_ASSIGN(layer.weights, matrix(key + ".weight", outputs, inputs));
+  FASTVLM_ASSIGN(layer.weights, weights(key + ".weight", outputs, inputs, arithmetic));
   FASTVLM_ASSIGN(layer.bias, floats(key + ".bias", {outputs}));
   return layer;
 }
@@ -143,17 +158,21 @@ Result<FoldableConvolution> TowerReader::branched(const std::string& key, int64_
 
 Result<Linear> TowerReader::branched_pointwise(const std::string& key, int64_t outputs,
                                                int64_t inputs) {
-  if (!has(key + ".rbr_conv.0.conv.weight")) return linear(key + ".reparam_conv", outputs, inputs);
+  // No skip leads around this layer: all that follows sees its error.
+  const Arithmetic arithmetic = arithmetic_ == Arithmetic::kInt8 ? Arithmetic::kBf16 : arithmetic_;
+  if (!has(key + ".rbr_conv.0.conv.weight")) {
+    return linear(key + ".reparam_conv", outputs, inputs, arithmetic);
+  }
   FASTVLM_ASSIGN(const auto conv, branched(key, outputs, inputs));
   if (conv.kernel != 1) {
     return error(Code::kInvalid,
                  cat(origin(key + ".rbr_conv.0.conv.weight"), ": expected a 1x1 kernel, found ",
                      conv.kernel, "x", conv.kernel));
   }
-  const std::vector<float> weights = to_f32(conv.weights);
+  const std::vector<float> folded = to_f32(conv.weights);
   const MatrixSource source{
-      .type = WeightType::kF32, .rows = outputs, .cols = inputs, .data = weights.data()};
-  return Linear{Matrix::pack(source, pool_), to_f32(conv.bias)};
+      .type = WeightType::kF32, .rows = outputs, .cols = inputs, .data = folded.data()};
+  return Linear{pack(source, arithmetic), to_f32(conv.bias)};
 }
 
 Result<DepthwiseConvolution> TowerReader::depthwise(const std::string& key,
