@@ -10,23 +10,6 @@ namespace {
 constexpr double kSmall = 1e-9;
 constexpr double kTiny = 1e-15;
 
-// What one image, or a corpus of them, adds to the ratios.
-struct Counts {
-  double candidate_length = 0;
-  double reference_length = 0;
-  std::array<double, kNgramSizes> correct{};
-  std::array<double, kNgramSizes> guessed{};
-
-  void add(const Counts& other) {
-    candidate_length += other.candidate_length;
-    reference_length += other.reference_length;
-    for (size_t i = 0; i < kNgramSizes; ++i) {
-      correct[i] += other.correct[i];
-      guessed[i] += other.guessed[i];
-    }
-  }
-};
-
 // How often `ngram` comes at most in one of the references.
 int most_in_references(const std::vector<NgramCounts>& references, size_t i, NgramId ngram) {
   int most = 0;
@@ -52,8 +35,8 @@ size_t closest_length(const std::vector<NgramCounts>& references, size_t length)
   return closest;
 }
 
-Counts compare(const std::vector<NgramCounts>& references, const NgramCounts& candidate) {
-  Counts counts;
+BleuCounts compare(const std::vector<NgramCounts>& references, const NgramCounts& candidate) {
+  BleuCounts counts;
   counts.candidate_length = static_cast<double>(candidate.words);
   counts.reference_length = static_cast<double>(closest_length(references, candidate.words));
   for (size_t i = 0; i < kNgramSizes; ++i) {
@@ -65,7 +48,32 @@ Counts compare(const std::vector<NgramCounts>& references, const NgramCounts& ca
   return counts;
 }
 
-Bleu score(const Counts& counts) {
+}  // namespace
+
+void BleuCounts::add(const BleuCounts& other) {
+  candidate_length += other.candidate_length;
+  reference_length += other.reference_length;
+  for (size_t i = 0; i < kNgramSizes; ++i) {
+    correct[i] += other.correct[i];
+    guessed[i] += other.guessed[i];
+  }
+}
+
+std::vector<BleuCounts> bleu_counts(std::span<const TokenizedImage> images) {
+  NgramIndex index;
+  std::vector<BleuCounts> all;
+  all.reserve(images.size());
+  for (const TokenizedImage& image : images) {
+    std::vector<NgramCounts> references;
+    for (const std::string& reference : image.references) {
+      references.push_back(index.count(reference));
+    }
+    all.push_back(compare(references, index.count(image.candidate)));
+  }
+  return all;
+}
+
+Bleu bleu_score(const BleuCounts& counts) {
   Bleu scores;
   double product = 1;
   for (size_t i = 0; i < kNgramSizes; ++i) {
@@ -76,25 +84,6 @@ Bleu score(const Counts& counts) {
   if (ratio < 1) {
     for (double& value : scores) value *= std::exp(1 - 1 / ratio);
   }
-  return scores;
-}
-
-}  // namespace
-
-BleuScores bleu(std::span<const TokenizedImage> images) {
-  NgramIndex index;
-  BleuScores scores;
-  Counts total;
-  for (const TokenizedImage& image : images) {
-    std::vector<NgramCounts> references;
-    for (const std::string& reference : image.references) {
-      references.push_back(index.count(reference));
-    }
-    const Counts counts = compare(references, index.count(image.candidate));
-    scores.images.push_back(score(counts));
-    total.add(counts);
-  }
-  scores.corpus = score(total);
   return scores;
 }
 

@@ -16,11 +16,17 @@ namespace fastvlm {
 
 using Bleu = std::array<double, kNgramSizes>;  // BLEU-1 .. BLEU-4
 
-struct BleuScores {
-  Bleu corpus{};
-  std::vector<Bleu> images;
+// What one image, or a corpus of them, adds to the ratios.
+struct BleuCounts {
+  double candidate_length = 0;
+  double reference_length = 0;
+  std::array<double, kNgramSizes> correct{};
+  std::array<double, kNgramSizes> guessed{};
+
+  void add(const BleuCounts& other);
 };
 
-BleuScores bleu(std::span<const TokenizedImage> images);
+std::vector<BleuCounts> bleu_counts(std::span<const TokenizedImage> images);  // one an image
+Bleu bleu_score(const BleuCounts& counts);
 
 }  // namespace fastvlm

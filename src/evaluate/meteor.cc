@@ -126,7 +126,6 @@ double meteor_score(const MeteorStatistics& s) {
 MeteorScores meteor(std::span<const TokenizedImage> images, const MeteorModules& modules) {
   WordMatcher matcher(modules);
   MeteorScores scores;
-  MeteorStatistics total;
   for (const TokenizedImage& image : images) {
     const std::vector<std::string> candidate = meteor_words(image.candidate);
     double best_score = -1;
@@ -141,9 +140,7 @@ MeteorScores meteor(std::span<const TokenizedImage> images, const MeteorModules&
     }
     scores.images.push_back(best_score);
     scores.statistics.push_back(best);
-    total.add(best);
   }
-  scores.corpus = meteor_score(total);
   return scores;
 }
 

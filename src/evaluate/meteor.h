@@ -40,7 +40,6 @@ struct MeteorStatistics {
 double meteor_score(const MeteorStatistics& statistics);
 
 struct MeteorScores {
-  double corpus = 0;
   std::vector<double> images;
   std::vector<MeteorStatistics> statistics;  // of each image's best reference
 };

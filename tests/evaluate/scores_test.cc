@@ -4,11 +4,8 @@
 
 #include <sstream>
 
-#include "evaluate/bleu.h"
-#include "evaluate/cider.h"
-#include "evaluate/meteor.h"
+#include "evaluate/corpus_scores.h"
 #include "evaluate/metric_goldens.h"
-#include "evaluate/rouge.h"
 
 namespace fastvlm {
 namespace {
@@ -27,50 +24,35 @@ std::vector<TokenizedImage> tokens_of(const MetricGolden& golden) {
   return images;
 }
 
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
-}
-
-class Scores : public testing::TestWithParam<const char*> {
+class GoldenScores : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     golden_ = test::metric_golden(GetParam());
     if (!golden_) GTEST_SKIP() << GetParam() << ".json is not here";
     images_ = tokens_of(*golden_);
   }
-  void expect(const std::string& key, const std::vector<double>& images, double corpus,
-              double tolerance) const {
-    ASSERT_EQ(images.size(), golden_->images.size());
-    for (size_t i = 0; i < images.size(); ++i) {
+  // `metric` under the name that the goldens have for it.
+  void expect(Metric metric, const std::string& key, const Scores& scores, double tolerance) const {
+    ASSERT_EQ(scores.size(), golden_->images.size());
+    const auto i_of = static_cast<size_t>(metric);
+    for (size_t i = 0; i < scores.size(); ++i) {
       const GoldenImage& image = golden_->images[i];
-      EXPECT_NEAR(images[i], image.scores.at(key), tolerance) << key << " of image " << image.id;
+      EXPECT_NEAR(*scores.image(i)[i_of], image.scores.at(key), tolerance)
+          << key << " of image " << image.id;
     }
-    EXPECT_NEAR(corpus, golden_->corpus.at(key), tolerance) << key;
+    EXPECT_NEAR(*scores.corpus()[i_of], golden_->corpus.at(key), tolerance) << key;
   }
 
   std::optional<MetricGolden> golden_;
   std::vector<TokenizedImage> images_;
 };
 
-TEST_P(Scores, Bleu) {
-  const BleuScores scores = bleu(images_);
-  for (size_t n = 0; n < kNgramSizes; ++n) {
-    std::vector<double> images;
-    for (const Bleu& image : scores.images) images.push_back(image[n]);
-    expect("Bleu_" + std::to_string(n + 1), images, scores.corpus[n], kTolerance);
+TEST_P(GoldenScores, BleuRougeCider) {
+  const Scores scores(images_, {.meteor = false}, {}, nullptr);
+  for (const Metric metric : kAllMetrics) {
+    if (metric == Metric::kMeteor) continue;
+    expect(metric, std::string(metric_name(metric)), scores, kTolerance);
   }
-}
-
-TEST_P(Scores, RougeL) {
-  const std::vector<double> images = rouge_l(images_);
-  expect("ROUGE_L", images, mean(images), kTolerance);
-}
-
-TEST_P(Scores, Cider) {
-  const std::vector<double> images = cider(images_, document_frequencies(images_));
-  expect("CIDEr", images, mean(images), kTolerance);
 }
 
 // The 23 numbers of METEOR's SCORE line.
@@ -90,14 +72,15 @@ std::vector<double> numbers(const std::string& text) {
   return {std::istream_iterator<double>(stream), {}};
 }
 
-class Meteor : public Scores {
+class GoldenMeteor : public GoldenScores {
  protected:
   void expect_modules(const std::string& key, const MeteorModules& modules) const {
-    const MeteorScores scores = meteor(images_, modules);
-    expect(key, scores.images, scores.corpus, kMeteorTolerance);
+    const MetricChoice meteor_alone{.bleu = false, .rouge = false, .cider = false};
+    expect(Metric::kMeteor, key, Scores(images_, meteor_alone, modules, nullptr), kMeteorTolerance);
+    const std::vector<MeteorStatistics> statistics = meteor(images_, modules).statistics;
     for (size_t i = 0; i < images_.size(); ++i) {
       const GoldenImage& image = golden_->images[i];
-      EXPECT_EQ(line_of(scores.statistics[i]), numbers(image.statistics.at(key + "_stats")))
+      EXPECT_EQ(line_of(statistics[i]), numbers(image.statistics.at(key + "_stats")))
           << key << " of image " << image.id;
     }
   }
@@ -107,21 +90,21 @@ class Meteor : public Scores {
   }
 };
 
-TEST_P(Meteor, Exact) {
+TEST_P(GoldenMeteor, Exact) {
   expect_modules("METEOR_exact", {.stem = false});
 }
 
-TEST_P(Meteor, ExactStem) {
+TEST_P(GoldenMeteor, ExactStem) {
   expect_modules("METEOR_exact_stem", {.stem = true});
 }
 
-TEST_P(Meteor, ExactStemSynonym) {
+TEST_P(GoldenMeteor, ExactStemSynonym) {
   const auto synonyms = wordnet();
   if (!synonyms) GTEST_SKIP() << "the package wordnet-base is not installed";
   expect_modules("METEOR_exact_stem_synonym", {.stem = true, .wordnet = synonyms});
 }
 
-TEST_P(Meteor, AllModulesWithASyntheticTable) {
+TEST_P(GoldenMeteor, AllModulesWithASyntheticTable) {
   const auto synonyms = wordnet();
   const Result<Paraphrases> table =
       Paraphrases::load(test::metric_file("paraphrase-synthetic-en.gz"));
@@ -133,8 +116,8 @@ TEST_P(Meteor, AllModulesWithASyntheticTable) {
 }
 
 constexpr const char* kSets[] = {"edge", "model", "human_loo", "fakecap"};
-INSTANTIATE_TEST_SUITE_P(Goldens, Scores, testing::ValuesIn(kSets));
-INSTANTIATE_TEST_SUITE_P(Goldens, Meteor, testing::ValuesIn(kSets));
+INSTANTIATE_TEST_SUITE_P(All, GoldenScores, testing::ValuesIn(kSets));
+INSTANTIATE_TEST_SUITE_P(All, GoldenMeteor, testing::ValuesIn(kSets));
 
 TEST(Cider, IsZeroOnOneImageWithoutATable) {
   const std::vector<TokenizedImage> one = {{{"a dog runs", "a brown dog"}, "a dog runs"}};
