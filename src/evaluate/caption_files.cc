@@ -140,19 +140,25 @@ Status read_conversation(const json& sample, const Place& place, Collector& into
   return place.wrong("conversations", "a turn from `gpt`", turns);
 }
 
-std::vector<Tag> tags_of(const json& caption) {
-  std::vector<Tag> tags;
-  const json* list = find(caption, "tags");
-  if (list == nullptr || !list->is_array()) return tags;
+Result<Tag> tag_of(const json& entry, const Place& place) {
+  if (entry.is_string()) return parse_tag(entry.get_ref<const std::string&>());
+  if (!entry.is_object()) return place.wrong("tags", "texts or objects with `label`", &entry);
+  Tag tag;
+  FASTVLM_ASSIGN(tag.label, string_at(entry, "label", place));
+  const json* position = find(entry, "position");
+  if (position != nullptr && position->is_string()) tag.position = position->get<std::string>();
+  return tag;
+}
+
+Status read_tag_list(const json& object, const Place& place, ImageCaptions& into) {
+  const json* list = find(object, "tags");
+  if (list == nullptr) return {};
+  if (!list->is_array()) return place.wrong("tags", "a list", list);
   for (const json& entry : *list) {
-    if (!entry.is_object() || !entry.contains("label") || !entry["label"].is_string()) continue;
-    Tag tag;
-    tag.label = entry["label"].get<std::string>();
-    const json* position = find(entry, "position");
-    if (position != nullptr && position->is_string()) tag.position = position->get<std::string>();
-    tags.push_back(std::move(tag));
+    FASTVLM_ASSIGN(Tag tag, tag_of(entry, place));
+    into.tags.push_back(std::move(tag));
   }
-  return tags;
+  return {};
 }
 
 // A line of `fastvlm caption --json`.
@@ -161,7 +167,7 @@ Status read_caption_object(const json& caption, const Place& place, Collector& i
   FASTVLM_ASSIGN(std::string text, string_at(caption, "text", place));
   ImageCaptions& image = into.image(name);
   image.file = name;
-  image.tags = tags_of(caption);
+  FASTVLM_RETURN_IF_ERROR(read_tag_list(caption, place, image));
   const json* reason = find(caption, "finish_reason");
   if (reason != nullptr && reason->is_string()) image.finish_reason = reason->get<std::string>();
   into.add(image, std::move(text));
@@ -175,28 +181,61 @@ Status read_entry(const json& entry, const Place& place, Collector& into) {
   return read_caption_object(entry, place, into);
 }
 
-}  // namespace
+Status read_tag_entry(const json& entry, const Place& place, Collector& into) {
+  if (!entry.is_object()) return place.wrong("", "an object", &entry);
+  const char* key = entry.contains("image_id") ? "image_id" : "image";
+  FASTVLM_ASSIGN(const std::string id, id_at(entry, key, place));
+  if (find(entry, "tags") == nullptr) return place.wrong("tags", "a list", nullptr);
+  return read_tag_list(entry, place, into.image(id));
+}
 
-Result<CaptionFile> read_captions(const std::filesystem::path& path) {
-  FASTVLM_ASSIGN(const JsonFile file, read_json_or_lines(path));
-  Collector into(path.string());
+// Calls fn(entry, place) for each entry of a list, or each line.
+template <typename Function>
+Status for_each_entry(const JsonFile& file, const std::string& name, const Function& fn) {
+  const bool list = !file.lines && file.values[0].is_array();
+  const std::vector<json>& entries =
+      list ? file.values[0].get_ref<const json::array_t&>() : file.values;
+  if (entries.empty()) {
+    return error(Code::kInvalid, cat(name, ": expected entries, found an empty list"), kKnownForms);
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Place place{name, list ? cat("entry ", i) : cat("line ", i + 1)};
+    FASTVLM_RETURN_IF_ERROR(fn(entries[i], place));
+  }
+  return {};
+}
+
+Result<CaptionFile> captions_of(const JsonFile& file, const std::string& name) {
+  Collector into(name);
   if (!file.lines && file.values[0].is_object() && file.values[0].contains("annotations")) {
     FASTVLM_RETURN_IF_ERROR(read_coco_captions(file.values[0], into));
     return into.take();
   }
-  const bool list = !file.lines && file.values[0].is_array();
-  const std::vector<json>& entries =
-      list ? file.values[0].get_ref<const json::array_t&>() : file.values;
-  size_t number = 0;
-  for (const json& entry : entries) {
-    const Place place{path.string(), cat(list ? "entry " : "line ", list ? number : number + 1)};
-    FASTVLM_RETURN_IF_ERROR(read_entry(entry, place, into));
-    ++number;
-  }
-  if (number == 0) {
-    return error(Code::kInvalid, cat(path.string(), ": expected captions, found an empty list"),
-                 kKnownForms);
-  }
+  FASTVLM_RETURN_IF_ERROR(for_each_entry(
+      file, name,
+      [&into](const json& entry, const Place& place) { return read_entry(entry, place, into); }));
+  return into.take();
+}
+
+}  // namespace
+
+Result<CaptionFile> read_captions(const std::filesystem::path& path) {
+  FASTVLM_ASSIGN(const JsonFile file, read_json_or_lines(path));
+  return captions_of(file, path.string());
+}
+
+Result<CaptionFile> parse_captions(std::string_view text, const std::string& name) {
+  FASTVLM_ASSIGN(const JsonFile file, parse_json_or_lines(text, name));
+  return captions_of(file, name);
+}
+
+Result<CaptionFile> read_tags(const std::filesystem::path& path) {
+  FASTVLM_ASSIGN(const JsonFile file, read_json_or_lines(path));
+  Collector into(path.string());
+  FASTVLM_RETURN_IF_ERROR(
+      for_each_entry(file, path.string(), [&into](const json& entry, const Place& place) {
+        return read_tag_entry(entry, place, into);
+      }));
   return into.take();
 }
 

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -32,5 +33,10 @@ struct CaptionFile {
 // included. COCO results, LLaVA conversations, JSON lines: in the order of the file. An image that
 // comes again adds its captions to the first.
 Result<CaptionFile> read_captions(const std::filesystem::path& path);
+Result<CaptionFile> parse_captions(std::string_view text, const std::string& name);
+
+// Tags alone: a JSON list, or JSON lines, of {"image" or "image_id", "tags": […]}, the tags as
+// `caption --json` writes them or as texts: "person (left)". The images have no captions.
+Result<CaptionFile> read_tags(const std::filesystem::path& path);
 
 }  // namespace fastvlm

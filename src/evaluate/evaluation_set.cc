@@ -34,11 +34,12 @@ std::string trailing_number(const std::string& path) {
 // Finds images by what another file calls them.
 class ImageNames {
  public:
-  explicit ImageNames(const CaptionFile& references) {
-    for (size_t i = 0; i < references.images.size(); ++i) {
-      const ImageCaptions& image = references.images[i];
-      by_name_.emplace(image.id, i);
-      if (!image.file.empty()) by_name_.emplace(file_name(image.file), i);
+  // `images` have an id and a file.
+  template <typename Image>
+  explicit ImageNames(const std::vector<Image>& images) {
+    for (size_t i = 0; i < images.size(); ++i) {
+      by_name_.emplace(images[i].id, i);
+      if (!images[i].file.empty()) by_name_.emplace(file_name(images[i].file), i);
     }
   }
   // The number of the image, or nothing.
@@ -93,7 +94,7 @@ Status check_references(const CaptionFile& references) {
 // Which prediction belongs to each image of the references.
 Result<std::vector<const ImageCaptions*>> matched(const CaptionFile& references,
                                                   const CaptionFile& predictions) {
-  const ImageNames names(references);
+  const ImageNames names(references.images);
   std::vector<const ImageCaptions*> found(references.images.size(), nullptr);
   Ids unknown;
   Ids twice;
@@ -172,6 +173,21 @@ Result<EvaluationSet> pair_captions(const CaptionFile& references, const Caption
                                " empty and scored as such: ", listed(empty)));
   }
   return set;
+}
+
+Status attach_tags(const CaptionFile& tags, EvaluationSet& set) {
+  const ImageNames names(set.images);
+  Ids unknown;
+  for (const ImageCaptions& image : tags.images) {
+    const auto at = names.find(image);
+    if (at) {
+      set.images[*at].tags = image.tags;
+    } else {
+      unknown.push_back(image.id);
+    }
+  }
+  if (unknown.empty()) return {};
+  return problem(tags, unknown, "that is not scored", "remove their tags");
 }
 
 std::vector<TokenizedImage> tokenize(const EvaluationSet& set, bool tokenized) {

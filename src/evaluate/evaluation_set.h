@@ -37,6 +37,9 @@ struct PairingOptions {
 Result<EvaluationSet> pair_captions(const CaptionFile& references, const CaptionFile& predictions,
                                     const PairingOptions& options = {});
 
+// Replaces the tags of the images that `tags` names; names that the set does not have are an error.
+Status attach_tags(const CaptionFile& tags, EvaluationSet& set);
+
 // The tokens of the whole set. All references are one stream and all candidates another, in the
 // order of the images. With `tokenized` the captions are tokens already.
 std::vector<TokenizedImage> tokenize(const EvaluationSet& set, bool tokenized);
