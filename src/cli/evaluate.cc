@@ -42,11 +42,11 @@ struct EvaluateCommand {
 
  private:
   Result<MeteorModules> load_modules() const;
-  Result<Evaluation> evaluate(const std::string& file, const CaptionFile& references,
+  Result<Evaluation> evaluate(const std::string& file, const CaptionFile& reference_file,
                               const EvaluationOptions& options) const;
   Status write_files(const Evaluation& evaluation) const;
-  Status run_one(const CaptionFile& references, const EvaluationOptions& options) const;
-  Status run_two(const CaptionFile& references, EvaluationOptions options) const;
+  Status run_one(const CaptionFile& reference_file, const EvaluationOptions& options) const;
+  Status run_two(const CaptionFile& reference_file, EvaluationOptions options) const;
   Status run_all() const;
 };
 
@@ -76,10 +76,11 @@ Result<MeteorModules> EvaluateCommand::load_modules() const {
   return modules;
 }
 
-Result<Evaluation> EvaluateCommand::evaluate(const std::string& file, const CaptionFile& references,
+Result<Evaluation> EvaluateCommand::evaluate(const std::string& file,
+                                             const CaptionFile& reference_file,
                                              const EvaluationOptions& options) const {
   FASTVLM_ASSIGN(const CaptionFile captions, read_captions(file));
-  FASTVLM_ASSIGN(EvaluationSet set, pair_captions(references, captions, pairing));
+  FASTVLM_ASSIGN(EvaluationSet set, pair_captions(reference_file, captions, pairing));
   if (!tags.empty()) {
     FASTVLM_ASSIGN(const CaptionFile tag_file, read_tags(tags));
     FASTVLM_RETURN_IF_ERROR(attach_tags(tag_file, set));
