@@ -88,7 +88,8 @@ std::vector<std::string> tokenize_captions(std::span<const std::string> captions
 
 bool has_line_end(const std::string& caption) {
   const std::u32string points = code_points(caption);
-  return std::any_of(points.begin(), points.end(), is_line_end);
+  return std::any_of(points.begin(), points.end(),
+                     [](char32_t point) { return point != U'\n' && is_line_end(point); });
 }
 
 }  // namespace fastvlm

@@ -18,7 +18,8 @@ std::vector<std::string> tokenize_captions(std::span<const std::string> captions
 // The same before the punctuation is left out: the lexer's own output.
 std::vector<std::string> ptb_lines(std::span<const std::string> captions);
 
-// Whether `caption` holds a character that ends a line (CR, LF, VT, FF, U+0085, U+2028, U+2029).
+// Whether `caption` holds a character that would end a line of the stream (CR, VT, FF, U+0085,
+// U+2028, U+2029). LF is none: coco-caption itself reads it as a space.
 bool has_line_end(const std::string& caption);
 
 }  // namespace fastvlm

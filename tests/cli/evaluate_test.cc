@@ -120,7 +120,7 @@ TEST_F(EvaluateCommandTest, WrongUseAndBadInput) {
                "nowhere/index.noun: no such file");
   write("preds.json", R"([{"image_id": 229858, "caption": "a dog"}])");
   expect_error(evaluate_predictions({}), 2, "23 images of refs.json without a caption: 382122, ");
-  write("preds.json", R"([{"image_id": 1, "caption": "a dog\nruns"}])");
+  write("preds.json", R"([{"image_id": 1, "caption": "a dog\rruns"}])");
   expect_error(evaluate_predictions({}), 2, "1 image whose caption holds a line end: 1");
   expect_error(evaluate_predictions({"--join-lines"}), 2, "refs.json does not have: 1");
 }
