@@ -7,6 +7,7 @@ PACKAGES_BUILD=(
   libjpeg-dev libpng-dev libwebp-dev libheif-dev
   libpcre2-dev libutf8proc-dev
   libcurl4-openssl-dev libssl-dev libzip-dev
+  libstemmer-dev zlib1g-dev wordnet-base
 )
 PACKAGES_CHECK=(
   git libgtest-dev libgmock-dev

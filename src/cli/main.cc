@@ -31,6 +31,8 @@ int run(int argc, char** argv) {
   add_tokenize(program, chosen);
   add_dump(program, chosen);
   add_pull(program, chosen);
+  add_evaluate(program, chosen);
+  add_rate(program, chosen);
   add_dev(program, chosen);
   try {
     program.parse(argc, argv);

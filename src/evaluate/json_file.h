@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// JSON and JSON lines that people made: large, and not always UTF-8. Internal to evaluate/.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace fastvlm {
+
+// Stands in the values for bytes that are no UTF-8: U+FDD0, which is no character.
+inline constexpr std::string_view kBadByte = "\xEF\xB7\x90";
+
+struct JsonFile {
+  std::vector<nlohmann::json> values;  // one, or one a line; never empty
+  bool lines = false;
+};
+
+// At most 2 GB and 64 levels deep.
+Result<JsonFile> read_json_or_lines(const std::filesystem::path& path);
+Result<nlohmann::json> read_json(const std::filesystem::path& path);
+// The same from text; `name` stands in messages.
+Result<JsonFile> parse_json_or_lines(std::string_view text, const std::string& name);
+
+}  // namespace fastvlm

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluate/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "evaluate/evaluation_json.h"
+#include "evaluate/text_files.h"
+#include "evaluate/thumbnail.h"
+
+namespace fastvlm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kThumbnailWidth = 220;
+constexpr std::string_view kDataMark = "@DATA@";
+
+std::filesystem::path picture_of(const EvaluatedImage& image,
+                                 const std::filesystem::path& pictures) {
+  const std::string& name = image.file.empty() ? image.id : image.file;
+  return pictures / std::filesystem::path(name).filename();
+}
+
+// Inside a script element only `</` and `<!` could end or change it.
+std::string for_script(std::string json) {
+  for (size_t at = json.find('<'); at != std::string::npos; at = json.find('<', at + 1)) {
+    json.replace(at, 1, "\\u003c");
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string html_report(const Evaluation& evaluation, const std::filesystem::path& pictures) {
+  Json data = Json::parse(to_json(evaluation));
+  for (size_t i = 0; i < evaluation.set.images.size(); ++i) {
+    const EvaluatedImage& image = evaluation.set.images[i];
+    data["images"][i]["references"] = image.references;
+    if (pictures.empty()) continue;
+    std::string picture = thumbnail(picture_of(image, pictures), kThumbnailWidth);
+    if (!picture.empty()) data["images"][i]["picture"] = std::move(picture);
+  }
+  std::string page(report_page_text());
+  const std::string json = for_script(data.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return page.replace(page.find(kDataMark), kDataMark.size(), json);
+}
+
+}  // namespace fastvlm
