@@ -248,9 +248,10 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
   tensors.add("logits", DType::kF32, {count, language.config().vocab_size}, logits);
   if (command.greedy == 0) return {};
   KvCache fresh(language.config(), count + command.greedy);
-  DecodingOptions options;
-  options.max_tokens = command.greedy;
-  FASTVLM_ASSIGN(const Decoded decoded, decode(language, fresh, rows.data(), count, options, pool));
+  DecodingOptions decoding;
+  decoding.max_tokens = command.greedy;
+  FASTVLM_ASSIGN(const Decoded decoded,
+                 decode(language, fresh, rows.data(), count, decoding, pool));
   const std::vector<int64_t> wide(decoded.ids.begin(), decoded.ids.end());
   tensors.add("greedy_ids", DType::kI64, {command.greedy}, wide);
   return {};
