@@ -6,6 +6,32 @@
 #include <cstdio>
 
 namespace fastvlm {
+namespace {
+
+// The bytes of the UTF-8 character at the beginning of `text`; 1 for a byte that begins none.
+size_t character_bytes(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
+  if (lead > 0xF4 || text.size() < bytes) return 1;
+  for (size_t i = 1; i < bytes; ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 1;
+  }
+  return bytes;
+}
+
+bool is_harmless(std::string_view character) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) >= 0x20 && (byte(0) < 0x7F || byte(0) > 0x9F);
+  if (character.size() == 2) return byte(0) != 0xC2 || byte(1) > 0x9F;  // U+0080 .. U+009F
+  if (character.size() == 3 && byte(0) == 0xE2) {
+    // U+2028 .. U+202E: line and paragraph ends, directions; U+2066 .. U+2069: directions.
+    return !(byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE) &&
+           !(byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9);
+  }
+  return true;
+}
+
+}  // namespace
 
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
@@ -32,6 +58,20 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
   return std::equal(
       prefix.begin(), prefix.end(), text.begin(),
       [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const std::string_view character = text.substr(0, character_bytes(text));
+    if (is_harmless(character)) {
+      shown += character;
+    } else {
+      shown += '?';
+    }
+    text.remove_prefix(character.size());
+  }
+  return shown;
 }
 
 std::string with_thousands(long long value) {

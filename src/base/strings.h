@@ -35,6 +35,11 @@ std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trimmed(std::string_view text);
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix);
 
+// `text` as it may be shown on a terminal, on one line: control characters (line ends, escapes, C1)
+// and marks that turn the direction of writing become `?`. Names and texts that come from a server,
+// an archive or a folder go through it before they are printed.
+std::string printable(std::string_view text);
+
 // 1234567 -> "1,234,567"; used for parameter counts.
 std::string with_thousands(long long value);
 // Bytes in MB (1e6), one decimal: "356.6 MB".

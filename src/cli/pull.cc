@@ -33,7 +33,7 @@ class ProgressLine {
       return;
     }
     drawn_ = now;
-    std::string line = cat(file, "  ", megabytes(static_cast<double>(done)));
+    std::string line = cat(printable(file), "  ", megabytes(static_cast<double>(done)));
     if (total && !finished) {
       line += cat(" of ", megabytes(static_cast<double>(*total)), "  ",
                   done * 100 / std::max<uint64_t>(*total, 1), " %");
@@ -70,7 +70,7 @@ Status agree(const PullPlan& plan, bool accepted) {
   note(cat(plan.source.name, " from ", from,
            plan.revision.empty() ? "" : cat(" at ", plan.revision), ": ", plan.files,
            plan.files == 1 ? " file" : " files", size));
-  note(cat("licence: ", plan.license));
+  note(cat("licence: ", printable(plan.license)));
   if (accepted) return {};
   if (::isatty(STDIN_FILENO) != 1) {
     return error(Code::kUsage, "the licence has not been accepted",
@@ -120,10 +120,7 @@ Result<PulledModel> run_pull(const PullArguments& arguments) {
   FASTVLM_RETURN_IF_ERROR(check_url(options.hub));
   options.token = environment("HF_TOKEN");
   options.name = arguments.name;
-  if (options.name.find('/') != std::string::npos || options.name.starts_with('.')) {
-    return error(Code::kUsage, cat("--as ", options.name, ": expected a plain name"),
-                 "leave out `/` and a leading dot");
-  }
+  if (!options.name.empty()) FASTVLM_RETURN_IF_ERROR(check_model_name(options.name));
   FASTVLM_ASSIGN(options.models, models_folder());
   FASTVLM_ASSIGN(const ModelSource source, find_source(arguments.what, options.hub));
   ProgressLine progress;
@@ -141,8 +138,8 @@ Exit pull_command(const PullArguments& arguments) {
   if (!model.ok()) return report(model.status());
   const bool checkpoint = std::filesystem::exists(model->folder / "config.json");
   if (checkpoint) note(cat("ready: fastvlm caption IMAGE --model ", model->name));
-  const Status written =
-      print(arguments.as_json ? dump(to_json(*model)) : cat(model->folder.string(), "\n"));
+  const Status written = print(arguments.as_json ? dump(to_json(*model))
+                                                 : cat(printable(model->folder.string()), "\n"));
   return written.ok() ? kDone : report(written);
 }
 
@@ -165,8 +162,8 @@ Exit models_command(bool as_json) {
     all.push_back(to_json(model));
     const std::string state = model.complete ? megabytes(static_cast<double>(model.bytes()))
                                              : "not complete: pull it again";
-    text += cat(model.name, "  ", state, "  ", model.folder.string(), "\n");
-    if (!model.license.empty()) text += cat("    licence: ", model.license, "\n");
+    text += cat(printable(model.name), "  ", state, "  ", printable(model.folder.string()), "\n");
+    if (!model.license.empty()) text += cat("    licence: ", printable(model.license), "\n");
   }
   if (models->empty())
     note(cat("no models in ", folder->string(), "; `fastvlm pull --list` shows the known ones"));

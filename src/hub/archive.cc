@@ -8,9 +8,12 @@
 #include <set>
 
 #include "hub/part_file.h"
+#include "hub/weights.h"
 
 namespace fastvlm {
 namespace {
+
+constexpr const char* kAgain = "pull again; if it stays, the archive is damaged at its source";
 
 using Archive = std::unique_ptr<zip_t, void (*)(zip_t*)>;
 using Entry = std::unique_ptr<zip_file_t, int (*)(zip_file_t*)>;
@@ -21,10 +24,9 @@ Result<Archive> open_archive(const std::filesystem::path& path) {
   if (archive) return archive;
   zip_error_t reason;
   zip_error_init_with_code(&reason, code);
-  Status status =
-      error(Code::kInvalid,
-            cat(path.string(), ": not a readable zip archive: ", zip_error_strerror(&reason)),
-            "remove it and pull again");
+  Status status = error(
+      Code::kInvalid,
+      cat(path.string(), ": not a readable zip archive: ", zip_error_strerror(&reason)), kAgain);
   zip_error_fini(&reason);
   return status;
 }
@@ -34,27 +36,30 @@ Result<PulledFile> unpack_entry(zip_t* archive, zip_uint64_t index, uint64_t byt
                                 const OnProgress& on_progress) {
   const Entry entry(zip_fopen_index(archive, index, 0), zip_fclose);
   const std::string name = target.filename().string();
-  const auto damaged = [&] {
-    return error(Code::kInvalid,
-                 cat(name, ": cannot be read from the archive: ", zip_strerror(archive)),
-                 "remove the archive and pull again");
+  const auto damaged = [&](const std::string& reason) {
+    return error(Code::kInvalid, cat(name, ": cannot be read from the archive: ", reason), kAgain);
   };
-  if (!entry) return damaged();
+  if (!entry) return damaged(zip_strerror(archive));
   PartFile part(target);
   FASTVLM_RETURN_IF_ERROR(part.open());
   FASTVLM_RETURN_IF_ERROR(part.restart());
   std::vector<std::byte> buffer(size_t{1} << 20);
-  while (part.bytes() < bytes) {
+  // To the end of the entry and not only to its last byte: libzip compares the checksum there.
+  while (true) {
     const zip_int64_t count = zip_fread(entry.get(), buffer.data(), buffer.size());
-    if (count <= 0) {
-      part.remove();
-      return damaged();
+    const bool at_end = count == 0 && part.bytes() == bytes;
+    if (at_end) break;
+    if (count <= 0 || static_cast<uint64_t>(count) > bytes - part.bytes()) {
+      return damaged(
+          count < 0 ? zip_file_strerror(entry.get())
+                    : cat("expected ", bytes, " bytes, found ", count == 0 ? "fewer" : "more"));
     }
     FASTVLM_RETURN_IF_ERROR(part.append(std::span(buffer).first(static_cast<size_t>(count))));
     if (on_progress) on_progress(name, part.bytes(), bytes);
   }
   PulledFile file{name, part.bytes(), part.finish(), false};
   FASTVLM_RETURN_IF_ERROR(part.commit());
+  FASTVLM_RETURN_IF_ERROR(keep_weights(target, cat("archive entry ", name)));
   return file;
 }
 
@@ -66,7 +71,7 @@ bool is_model_file(const std::string& path) {
   if (name.ends_with(".safetensors") || name.starts_with("LICENSE") || name == "README.md")
     return true;
   if (name == "merges.txt" || name.ends_with(".jinja")) return true;
-  return name.ends_with(".json") && name != "trainer_state.json";
+  return name.ends_with(".json") && name != "trainer_state.json" && name != kRecordFile;
 }
 
 Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& path,
@@ -93,16 +98,20 @@ Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& path,
         full.starts_with("__MACOSX"))
       continue;
     std::string name = full.substr(full.rfind('/') + 1);
-    if (name.find('\\') != std::string::npos || !names.insert(name).second) {
+    if (name.find('\\') != std::string::npos || printable(name) != name ||
+        !names.insert(name).second) {
       return error(
           Code::kInvalid,
           cat(path.string(), ": holds `", full, "` twice or under a name that cannot be used"),
-          "unpack it by hand and use --model FOLDER");
+          "fetch it with another program, unpack it by hand and use --model FOLDER");
     }
-    total += stat.size;
+    if (__builtin_add_overflow(total, uint64_t{stat.size}, &total)) total = UINT64_MAX;
     wanted.push_back({index, std::move(name), stat.size});
   }
-  if (wanted.empty()) {
+  const bool has_weights = std::any_of(wanted.begin(), wanted.end(), [](const Wanted& entry) {
+    return entry.name.ends_with(".safetensors");
+  });
+  if (!has_weights) {
     return error(
         Code::kInvalid,
         cat(path.string(), ": expected a checkpoint (config.json, *.safetensors), found none in ",
@@ -114,9 +123,14 @@ Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& path,
   FASTVLM_RETURN_IF_ERROR(check_space(folder, total));
   std::vector<PulledFile> files;
   for (const Wanted& entry : wanted) {
-    FASTVLM_ASSIGN(PulledFile file, unpack_entry(archive.get(), entry.index, entry.bytes,
-                                                 folder / entry.name, on_progress));
-    files.push_back(std::move(file));
+    auto file =
+        unpack_entry(archive.get(), entry.index, entry.bytes, folder / entry.name, on_progress);
+    if (!file.ok()) {
+      PartFile(folder / entry.name).remove();
+      for (const PulledFile& done : files) std::filesystem::remove(folder / done.path, ignored);
+      return file.status();
+    }
+    files.push_back(std::move(*file));
   }
   return files;
 }

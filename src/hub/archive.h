@@ -13,8 +13,8 @@
 namespace fastvlm {
 
 // Writes the files that a checkpoint needs (see is_model_file) into `folder`, without the archive's
-// own folders, each under a temporary name until it is complete. Names that would leave the folder
-// or appear twice are refused.
+// own folders, each under a temporary name until it is complete and its checksum right. Names that
+// would leave the folder or appear twice are refused. After an error none of its files is there.
 Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& archive,
                                              const std::filesystem::path& folder,
                                              const OnProgress& on_progress);

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kRecord = "fastvlm-source.json";
+constexpr const char* kNoteFile = "fastvlm-source.part";
 
 std::string text_or(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -41,7 +41,7 @@ Result<std::filesystem::path> models_folder() {
 }
 
 Result<PulledModel> read_record(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kRecord;
+  const std::filesystem::path path = folder / kRecordFile;
   FASTVLM_ASSIGN(const std::string text, read_text_file(path, size_t{1} << 20));
   const json record = json::parse(text, nullptr, false);
   const auto files = record.is_object() ? record.find("files") : record.end();
@@ -87,7 +87,44 @@ Status write_record(const PulledModel& model) {
                        {"license", model.license},
                        {"files", std::move(files)}};
   const std::string text = record.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
-  return write_file_atomically(model.folder / kRecord, text);
+  FASTVLM_RETURN_IF_ERROR(write_file_atomically(model.folder / kRecordFile, text));
+  std::error_code ignored;
+  std::filesystem::remove(model.folder / kNoteFile, ignored);
+  return {};
+}
+
+std::string unfinished_source(const std::filesystem::path& folder) {
+  const auto note = read_text_file(folder / kNoteFile, size_t{1} << 16);
+  return note.ok() ? std::string(trimmed(*note)) : std::string();
+}
+
+Status note_unfinished(const std::filesystem::path& folder, const std::string& source) {
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) {
+    return error(Code::kIo, cat(folder.string(), ": cannot be made: ", failure.message()),
+                 "check the folder and its permissions");
+  }
+  return write_file_atomically(folder / kNoteFile, source + "\n");
+}
+
+void remove_if_empty(const std::filesystem::path& folder) {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    if (entry.path().filename() != kNoteFile) return;
+  }
+  if (failure) return;
+  std::filesystem::remove(folder / kNoteFile, failure);
+  std::filesystem::remove(folder, failure);
+}
+
+Status check_model_name(const std::string& name) {
+  const bool plain =
+      !name.empty() && printable(name) == name && name.find_first_of("/\\") == std::string::npos &&
+      std::string_view(".- ").find(name.front()) == std::string_view::npos && name.back() != ' ';
+  if (plain) return {};
+  return error(Code::kUsage, cat("`", name, "`: expected a plain name for the model"),
+               "leave out `/`, control characters and a dot, dash or blank at the beginning");
 }
 
 Result<std::vector<PulledModel>> list_models(const std::filesystem::path& models) {

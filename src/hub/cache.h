@@ -14,6 +14,8 @@
 
 namespace fastvlm {
 
+inline constexpr const char* kRecordFile = "fastvlm-source.json";
+
 struct PulledFile {
   std::string path;  // relative to the model's folder
   uint64_t bytes = 0;
@@ -42,5 +44,15 @@ Result<std::vector<PulledModel>> list_models(const std::filesystem::path& models
 // Reads or writes the record of a model's folder.
 Result<PulledModel> read_record(const std::filesystem::path& folder);
 Status write_record(const PulledModel& model);
+
+// Until there is a record, a note in the folder says whose files it holds; write_record() removes
+// it. The source is empty when nobody has noted one.
+std::string unfinished_source(const std::filesystem::path& folder);
+Status note_unfinished(const std::filesystem::path& folder, const std::string& source);
+// Removes the folder when it holds nothing but such a note.
+void remove_if_empty(const std::filesystem::path& folder);
+
+// A model's name is one plain component of a path, fit for a terminal and a command line.
+Status check_model_name(const std::string& name);
 
 }  // namespace fastvlm

@@ -106,6 +106,11 @@ Result<ModelSource> find_source(std::string_view name_or_url, std::string_view h
                    cat(rest, ": expected the address of a file or of a model repository"),
                    "a file's address ends in its name, such as model.safetensors or model.zip");
     }
+    const std::string_view file = rest.substr(0, rest.find_first_of("?#"));
+    if (!file.ends_with(".safetensors") && !file.ends_with(".zip")) {
+      return error(Code::kUsage, cat(rest, ": expected a .safetensors or .zip file"),
+                   "give the address of the file itself, not of the page that shows it");
+    }
     return source;
   }
   if (is_repository(rest)) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kTries = 4;  // in a row without a new byte
 constexpr uint64_t kSpaceReserve = uint64_t{64} << 20;
+constexpr uint64_t kSpaceStep = uint64_t{16} << 20;  // between looks at the disk, size unknown
 
 // One request: from where the part ends to the end of the file.
 Status transfer(const HttpClient& client, const Download& what, PartFile& part,
@@ -43,7 +44,20 @@ Status transfer(const HttpClient& client, const Download& what, PartFile& part,
     part.remember(answer.etag);
     return {};
   };
+  uint64_t looked_at = part.bytes();
   const auto on_bytes = [&](std::span<const std::byte> bytes) -> Status {
+    const uint64_t after = part.bytes() + bytes.size();
+    if (total && after > *total) {
+      part.remove();
+      return error(Code::kInvalid,
+                   cat(request.url, ": sends more than the ", *total,
+                       " bytes that it should have; the file was not kept"),
+                   "the source is damaged or not what it says: check the address");
+    }
+    if (!total && after - looked_at >= kSpaceStep) {  // nobody knows how much is still to come
+      looked_at = after;
+      FASTVLM_RETURN_IF_ERROR(check_space(what.path.parent_path(), bytes.size()));
+    }
     FASTVLM_RETURN_IF_ERROR(part.append(bytes));
     if (on_progress) on_progress(name, part.bytes(), total);
     return {};
@@ -74,7 +88,8 @@ std::optional<DownloadedFile> finished_before(const Download& what) {
 Status check_space(const std::filesystem::path& folder, uint64_t bytes) {
   std::error_code failure;
   const auto space = std::filesystem::space(folder.empty() ? "." : folder, failure);
-  if (failure || space.available >= bytes + kSpaceReserve) return {};
+  const uint64_t available = space.available - std::min(space.available, kSpaceReserve);
+  if (failure || available >= bytes) return {};
   return error(Code::kIo,
                cat(folder.string(), ": needs ", megabytes(static_cast<double>(bytes)),
                    " of free space, found ", megabytes(static_cast<double>(space.available))),

@@ -22,11 +22,28 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-std::string host_of(const std::string& url) {
-  const size_t start = url.find("://") + 3;
-  std::string host = url.substr(start, url.find_first_of("/?#", start) - start);
-  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
-  return lower(host.substr(0, host.find(':')));
+using Url = std::unique_ptr<CURLU, void (*)(CURLU*)>;
+
+// `url`, or `url` as a redirect from `base` writes it, taken apart by libcurl itself: a reading of
+// our own could see another host than the one that is then called.
+Url parsed(const std::string& url, const std::string& base = "") {
+  constexpr unsigned kAnyScheme = CURLU_NON_SUPPORT_SCHEME;
+  const unsigned lenience = base.empty() ? 0U : CURLU_URLENCODE;  // redirects may hold blanks
+  Url parts(curl_url(), curl_url_cleanup);
+  const bool based = base.empty() || curl_url_set(parts.get(), CURLUPART_URL, base.c_str(),
+                                                  kAnyScheme) == CURLUE_OK;
+  if (!based ||
+      curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), kAnyScheme | lenience) != CURLUE_OK)
+    parts.reset();
+  return parts;
+}
+
+// Empty when the URL has no such part.
+std::string part_of(const Url& url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url.get(), part, &text, 0) != CURLUE_OK) return {};
+  const std::unique_ptr<char, void (*)(void*)> owned(text, curl_free);
+  return text;
 }
 
 // One transfer: what libcurl's callbacks need to know.
@@ -37,7 +54,6 @@ struct Transfer {
   const std::atomic<bool>* cancelled = nullptr;
   HttpAnswer answer;
   std::string content_range;
-  std::string refusal;  // the beginning of an error page, for the message
   bool announced = false;
   Status failure;
 
@@ -63,6 +79,22 @@ struct Transfer {
     failure = (*on_answer)(answer);
     return failure.ok();
   }
+
+  // Whether libcurl may follow a redirect: to what check_url() lets through, and never from HTTPS
+  // to HTTP.
+  bool may_follow(const std::string& location) {
+    char* from = nullptr;
+    curl_easy_getinfo(curl, CURLINFO_EFFECTIVE_URL, &from);
+    const std::string here = from != nullptr ? from : "";
+    const Url there = parsed(location, here);
+    const std::string target = there ? part_of(there, CURLUPART_URL) : location;
+    const bool downgrade =
+        lower(here).starts_with("https:") && !lower(target).starts_with("https:");
+    if (check_url(target).ok() && !downgrade) return true;
+    failure = error(Code::kInvalid, cat(here, ": redirects to ", target, ", which is not HTTPS"),
+                    "check the address: only HTTPS is followed, except on this machine itself");
+    return false;
+  }
 };
 
 size_t on_header(char* data, size_t, size_t size, void* user) {
@@ -78,18 +110,18 @@ size_t on_header(char* data, size_t, size_t size, void* user) {
   const std::string value(trimmed(line.substr(colon + 1)));
   if (name == "etag") transfer.answer.etag = value;
   if (name == "content-range") transfer.content_range = value;
+  if (name == "location") {
+    long status = 0;
+    curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status / 100 == 3 && !transfer.may_follow(value)) return 0;
+  }
   return size;
 }
 
 size_t on_body(char* data, size_t, size_t size, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   if (!transfer.announce()) return 0;
-  if (!transfer.accepted()) {
-    constexpr size_t kEnough = 200;
-    transfer.refusal.append(data,
-                            std::min(size, kEnough - std::min(kEnough, transfer.refusal.size())));
-    return size;
-  }
+  if (!transfer.accepted()) return 0;  // nobody reads the page of an error, however long it is
   transfer.failure = (*transfer.on_bytes)(std::as_bytes(std::span(data, size)));
   return transfer.failure.ok() ? size : 0;
 }
@@ -104,7 +136,7 @@ Status refusal(const HttpRequest& request, const Transfer& transfer) {
   std::string what = cat(request.url, ": the server answered ", status);
   if (status == 404 || status == 410) {
     return error(Code::kNotFound, what + " (no such file)",
-                 "check the name; `fastvlm pull --help` lists the known ones");
+                 "check the name; `fastvlm pull --list` shows the known ones");
   }
   if (status == 401 || status == 403) {
     return error(Code::kInvalid, what + " (not allowed)",
@@ -125,6 +157,10 @@ Status broken(const HttpRequest& request, const Transfer& transfer, CURLcode cod
     return error(Code::kInterrupted, cat(request.url, ": interrupted"),
                  "run the same command again to go on");
   }
+  if (code == CURLE_TOO_MANY_REDIRECTS) {
+    return error(Code::kInvalid, cat(request.url, ": redirects more than ", kRedirects, " times"),
+                 "check the address; the server sends its visitors in circles");
+  }
   const bool certificate =
       code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
   if (certificate) {
@@ -138,12 +174,22 @@ Status broken(const HttpRequest& request, const Transfer& transfer, CURLcode cod
 }  // namespace
 
 Status check_url(const std::string& url) {
-  const std::string scheme = lower(url.substr(0, url.find(':')));
-  if (url.find("://") == std::string::npos) {
-    return error(Code::kUsage, cat("`", url, "` is not a URL"), "write https://...");
+  const Url parts =
+      url.find("://") == std::string::npos ? Url(nullptr, curl_url_cleanup) : parsed(url);
+  if (!parts) return error(Code::kUsage, cat("`", url, "` is not a URL"), "write https://...");
+  const std::string scheme = lower(part_of(parts, CURLUPART_SCHEME));
+  const std::string host = lower(part_of(parts, CURLUPART_HOST));
+  const size_t authority = url.find("://") + 3;
+  const bool names_user =
+      url.substr(authority, url.find_first_of("/?#", authority) - authority).find('@') !=
+          std::string::npos ||
+      !part_of(parts, CURLUPART_USER).empty() || !part_of(parts, CURLUPART_PASSWORD).empty();
+  if (names_user) {
+    // The message leaves the address out: it may hold a password.
+    return error(Code::kUsage, cat("the address of ", host, " holds a user name or password"),
+                 "leave out what stands before `@`; an access token goes into HF_TOKEN");
   }
   if (scheme == "https") return {};
-  const std::string host = host_of(url);
   if (scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "[::1]"))
     return {};
   return error(Code::kUsage, cat(url, ": expected https://, found ", scheme, "://"),
@@ -187,9 +233,10 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
   set(CURLOPT_USERAGENT, "fastvlm.cpp");
   set(CURLOPT_FOLLOWLOCATION, 1L);
   set(CURLOPT_MAXREDIRS, kRedirects);
-  const bool secure = request.url.starts_with("https");
+  const bool secure = lower(request.url).starts_with("https:");
   set(CURLOPT_PROTOCOLS_STR, secure ? "https" : "http");
   set(CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http");
+  if (!secure) set(CURLOPT_PROXY, "");  // an HTTP request never leaves this machine
   set(CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(CURLOPT_LOW_SPEED_TIME, kStalledSeconds);
@@ -217,7 +264,8 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
   }
 
   const CURLcode code = curl_easy_perform(curl.get());
-  if (code != CURLE_OK) return broken(request, transfer, code);
+  const bool refused = transfer.announced && !transfer.accepted();  // its page was not read
+  if (code != CURLE_OK && !refused) return broken(request, transfer, code);
   if (!transfer.announce()) return transfer.failure;  // an empty body has announced nothing yet
   if (!transfer.accepted()) return refusal(request, transfer);
   return transfer.answer;

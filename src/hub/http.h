@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP(S) GET over libcurl, for downloads that may be large, slow and cut off. Goals: certificates
-// are always checked, redirects stay on HTTPS, a dead connection ends in an error and not in a
-// hang, no header or token leaves for another host.
+// are always checked, redirects stay on HTTPS (or on this machine), a dead connection ends in an
+// error and not in a hang, no header or token leaves for another host.
 #pragma once
 
 #include <atomic>
@@ -56,7 +56,8 @@ class HttpClient {
   const std::atomic<bool>* cancelled_;
 };
 
-// https anywhere, http only to this machine (tests, mirrors behind a tunnel).
+// https anywhere, http only to this machine (tests, mirrors behind a tunnel); no user name or
+// password in the address.
 Status check_url(const std::string& url);
 // "https://host/a b" -> "https://host/a%20b": the path of a file in a repository as part of a URL.
 std::string url_path_escaped(std::string_view path);

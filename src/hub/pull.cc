@@ -6,6 +6,7 @@
 
 #include "hub/archive.h"
 #include "hub/tower.h"
+#include "hub/weights.h"
 
 namespace fastvlm {
 namespace {
@@ -16,8 +17,8 @@ constexpr const char* kTowerFile = "vision_tower.safetensors";
 
 struct RemoteFile {
   std::string path;
-  uint64_t bytes = 0;
-  std::string sha256;  // empty when the hub publishes none (small files)
+  std::optional<uint64_t> bytes;  // empty when the hub states none that a file can have
+  std::string sha256;             // empty when the hub publishes none (small files)
 };
 
 struct Repository {
@@ -55,7 +56,7 @@ bool is_safe_path(const std::string& path) {
   const std::vector<std::string> parts = split(path, '/');
   return std::none_of(parts.begin(), parts.end(), [](const std::string& part) {
     return part.empty() || part == "." || part == ".." || part.find('\\') != std::string::npos ||
-           part.find('\0') != std::string::npos;
+           printable(part) != part;
   });
 }
 
@@ -89,8 +90,9 @@ Result<Repository> read_repository(const HttpClient& client, const PullOptions& 
     RemoteFile file;
     file.path = text_at(entry, "path");
     if (text_at(entry, "type") != "file" || !is_safe_path(file.path)) continue;
-    if (entry.contains("size") && entry["size"].is_number_unsigned())
-      file.bytes = entry["size"].get<uint64_t>();
+    const auto size = entry.find("size");
+    if (size != entry.end() && size->is_number_unsigned() && size->get<uint64_t>() <= INT64_MAX)
+      file.bytes = size->get<uint64_t>();
     if (entry.contains("lfs")) file.sha256 = text_at(entry["lfs"], "oid");
     repository.files.push_back(std::move(file));
   }
@@ -107,6 +109,53 @@ bool is_weights(const RemoteFile& file) {
   return file.path.ends_with(".safetensors");
 }
 
+// The bytes of all files together. A file whose size is not known could not be told from a part.
+Result<uint64_t> total_bytes(const Repository& repository) {
+  uint64_t total = 0;
+  for (const RemoteFile& file : repository.files) {
+    if (!file.bytes) {
+      return error(Code::kInvalid,
+                   cat(repository.name, ": the hub states no usable `size` of ", file.path),
+                   "check that the hub's address is right");
+    }
+    if (__builtin_add_overflow(total, *file.bytes, &total)) total = UINT64_MAX;
+  }
+  return total;
+}
+
+// The record's and the note's name of a source; what stands there of the tower's revision is found
+// out only later.
+std::string source_name(const ModelSource& source) {
+  if (source.repository.empty()) return source.url;
+  return source.tower_from.empty()
+             ? source.repository
+             : cat(source.repository, " with the tower of ", source.tower_from);
+}
+
+bool is_from(const std::string& recorded, const ModelSource& source) {
+  const std::string name = source_name(source);
+  return recorded == name || (!source.tower_from.empty() && recorded.starts_with(name + "@"));
+}
+
+// Two sources must not mix in one folder.
+Status check_folder(const PulledModel& model, const ModelSource& source) {
+  const auto record = read_record(model.folder);
+  const std::string recorded = record.ok() ? record->source : unfinished_source(model.folder);
+  if (recorded.empty() || is_from(recorded, source)) return {};
+  return error(
+      Code::kUsage,
+      cat(model.folder.string(), ": holds files of ", recorded, ", not of ", source_name(source)),
+      "keep this one under another name with --as NAME, or remove that folder");
+}
+
+// A file of the model that must prove to be what its name says.
+Result<PulledFile> fetch(const HttpClient& client, const Download& what, const std::string& name,
+                         const OnProgress& on_progress) {
+  FASTVLM_ASSIGN(DownloadedFile done, download(client, what, on_progress));
+  FASTVLM_RETURN_IF_ERROR(keep_weights(what.path, what.request.url));
+  return PulledFile{name, done.bytes, std::move(done.sha256), done.verified};
+}
+
 // The tower of another repository, next to the model.
 Status pull_tower(const HttpClient& client, const PullOptions& options, const std::string& from,
                   PulledModel& model, const OnProgress& on_progress) {
@@ -117,8 +166,9 @@ Status pull_tower(const HttpClient& client, const PullOptions& options, const st
   }
   FASTVLM_ASSIGN(PulledFile tower,
                  fetch_tower(client, shards, model.folder / kTowerFile, on_progress));
+  FASTVLM_RETURN_IF_ERROR(keep_weights(model.folder / kTowerFile, cat("the tower of ", from)));
   model.files.push_back(std::move(tower));
-  model.source += cat(" with the tower of ", from, "@", repository.revision);
+  model.source += cat("@", repository.revision);
   return {};
 }
 
@@ -137,17 +187,18 @@ Status pull_repository(const HttpClient& client, const ModelSource& source,
   }
   if (plan.license.empty())
     plan.license = "the source names none: ask its author before you use it";
-  for (const RemoteFile& file : repository.files) plan.bytes += file.bytes;
+  FASTVLM_ASSIGN(plan.bytes, total_bytes(repository));
   FASTVLM_RETURN_IF_ERROR(on_plan(plan));
   FASTVLM_RETURN_IF_ERROR(check_space(options.models, plan.bytes));
-  model.source = source.repository;
+  model.source = source_name(source);
+  FASTVLM_RETURN_IF_ERROR(note_unfinished(model.folder, model.source));
   model.revision = repository.revision;
   model.license = plan.license;
   for (const RemoteFile& file : repository.files) {
     const Download what{file_request(options, repository, file.path), model.folder / file.path,
                         file.bytes, file.sha256};
-    FASTVLM_ASSIGN(DownloadedFile done, download(client, what, on_progress));
-    model.files.push_back({file.path, done.bytes, std::move(done.sha256), done.verified});
+    FASTVLM_ASSIGN(PulledFile done, fetch(client, what, file.path, on_progress));
+    model.files.push_back(std::move(done));
   }
   if (source.tower_from.empty()) return {};
   return pull_tower(client, options, source.tower_from, model, on_progress);
@@ -158,21 +209,23 @@ Status pull_file(const HttpClient& client, const ModelSource& source, const OnPl
   PullPlan plan{source, "", source.license, 0, 1};
   if (plan.license.empty()) plan.license = "unknown: the address says nothing about it";
   FASTVLM_RETURN_IF_ERROR(on_plan(plan));
-  model.source = source.url;
+  model.source = source_name(source);
+  FASTVLM_RETURN_IF_ERROR(note_unfinished(model.folder, model.source));
   model.license = plan.license;
   const std::string path = source.url.substr(0, source.url.find_first_of("?#"));
   const std::string name = path.substr(path.rfind('/') + 1);
   HttpRequest request;
   request.url = source.url;
-  FASTVLM_ASSIGN(DownloadedFile done,
-                 download(client, {request, model.folder / name, {}, ""}, on_progress));
+  const Download what{request, model.folder / name, {}, ""};
+  FASTVLM_ASSIGN(PulledFile done, fetch(client, what, name, on_progress));
   if (!name.ends_with(".zip")) {
-    model.files.push_back({name, done.bytes, std::move(done.sha256), false});
+    model.files.push_back(std::move(done));
     return {};
   }
-  FASTVLM_ASSIGN(model.files, unpack_model(model.folder / name, model.folder, on_progress));
+  auto files = unpack_model(what.path, model.folder, on_progress);
   std::error_code ignored;
-  std::filesystem::remove(model.folder / name, ignored);
+  std::filesystem::remove(what.path, ignored);  // a damaged one is no use either
+  FASTVLM_ASSIGN(model.files, std::move(files));
   return {};
 }
 
@@ -183,6 +236,7 @@ Result<PulledModel> pull(const HttpClient& client, const ModelSource& source,
                          const OnProgress& on_progress) {
   PulledModel model;
   model.name = options.name.empty() ? source.name : options.name;
+  FASTVLM_RETURN_IF_ERROR(check_model_name(model.name));
   model.folder = options.models / model.name;
   std::error_code failure;
   std::filesystem::create_directories(options.models, failure);
@@ -190,14 +244,15 @@ Result<PulledModel> pull(const HttpClient& client, const ModelSource& source,
     return error(Code::kIo, cat(options.models.string(), ": cannot be made: ", failure.message()),
                  "set XDG_CACHE_HOME to a folder that you may write to");
   }
-  if (auto present = read_record(model.folder); present.ok() && present->complete) {
-    if (present->source.starts_with(source.repository.empty() ? source.url : source.repository))
-      return present;
+  FASTVLM_RETURN_IF_ERROR(check_folder(model, source));
+  if (auto present = read_record(model.folder); present.ok() && present->complete) return present;
+  Status status = source.repository.empty()
+                      ? pull_file(client, source, on_plan, on_progress, model)
+                      : pull_repository(client, source, options, on_plan, on_progress, model);
+  if (!status.ok()) {
+    remove_if_empty(model.folder);
+    return status;
   }
-  FASTVLM_RETURN_IF_ERROR(
-      source.repository.empty()
-          ? pull_file(client, source, on_plan, on_progress, model)
-          : pull_repository(client, source, options, on_plan, on_progress, model));
   FASTVLM_RETURN_IF_ERROR(write_record(model));
   model.complete = true;
   return model;

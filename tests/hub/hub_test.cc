@@ -40,6 +40,16 @@ std::string contents(const std::filesystem::path& path) {
   return text.ok() ? *text : "<" + text.status().message + ">";
 }
 
+// A safetensors file of one tensor whose `count` bytes are random.
+std::string random_weights(size_t count, unsigned seed) {
+  const json header = {{"w", {{"dtype", "U8"}, {"shape", {count}}, {"data_offsets", {0, count}}}}};
+  const std::string text = header.dump();
+  const uint64_t length = text.size();
+  std::string file(8, '\0');
+  std::memcpy(file.data(), &length, 8);
+  return file + text + random_bytes(count, seed);
+}
+
 // A safetensors file with two tower tensors around one of the language model.
 std::string small_checkpoint() {
   const std::string data = random_bytes(96, 5);
@@ -101,7 +111,7 @@ class Hub : public testing::Test {
 };
 
 TEST_F(Hub, PullsARepositoryAndRecordsIt) {
-  const std::string weights = random_bytes(300'000, 1);
+  const std::string weights = random_weights(300'000, 1);
   serve_repository(server_, "someone/Some-Model",
                    {{"config.json", "{}"},
                     {"model.safetensors", weights},
@@ -132,7 +142,7 @@ TEST_F(Hub, PullsARepositoryAndRecordsIt) {
 }
 
 TEST_F(Hub, GoesOnWhereATransferBroke) {
-  const std::string weights = random_bytes(400'000, 2);
+  const std::string weights = random_weights(400'000, 2);
   serve_repository(server_, "a/b", {{"config.json", "{}"}, {"model.safetensors", weights}});
   server_.cut_after("/a/b/resolve/abc123/model.safetensors", 150'000, 2);
   const auto model = pull_name("a/b");
@@ -142,19 +152,19 @@ TEST_F(Hub, GoesOnWhereATransferBroke) {
 }
 
 TEST_F(Hub, GoesOnWithThePartOfAnEarlierRun) {
-  const std::string weights = random_bytes(200'000, 3);
+  const std::string weights = random_weights(200'000, 3);
   serve_repository(server_, "a/b", {{"config.json", "{}"}, {"model.safetensors", weights}});
   std::filesystem::create_directories(folder_ / "b");
   std::ofstream(folder_ / "b/model.safetensors.part", std::ios::binary)
       << weights.substr(0, 120'000);
   ASSERT_TRUE(pull_name("a/b").ok());
   EXPECT_EQ(contents(folder_ / "b/model.safetensors"), weights);
-  EXPECT_EQ(server_.bytes_of("/a/b/resolve/abc123/model.safetensors"), 80'000U);
+  EXPECT_EQ(server_.bytes_of("/a/b/resolve/abc123/model.safetensors"), weights.size() - 120'000);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "b/model.safetensors.part"));
 }
 
 TEST_F(Hub, StartsAgainWhenTheFileHasChanged) {
-  const std::string now = random_bytes(50'000, 4);
+  const std::string now = random_weights(50'000, 4);
   server_.add("/file.safetensors", now);
   std::filesystem::create_directories(folder_ / "file");
   std::ofstream(folder_ / "file/file.safetensors.part", std::ios::binary)
@@ -169,7 +179,7 @@ TEST_F(Hub, StartsAgainWhenTheFileHasChanged) {
 
 TEST_F(Hub, RefusesAWrongDigestAndKeepsNothing) {
   serve_repository(server_, "a/b",
-                   {{"config.json", "{}"}, {"model.safetensors", random_bytes(9'000, 6)}},
+                   {{"config.json", "{}"}, {"model.safetensors", random_weights(9'000, 6)}},
                    "model.safetensors");
   const auto model = pull_name("a/b");
   ASSERT_FALSE(model.ok());
@@ -185,7 +195,7 @@ TEST_F(Hub, SaysWhatIsMissing) {
   const auto missing = pull_name("no/such");
   EXPECT_EQ(missing.status().code, Code::kNotFound);
   EXPECT_NE(missing.status().message.find("404"), std::string::npos) << missing.status().message;
-  EXPECT_FALSE(missing.status().hint.empty());
+  EXPECT_NE(missing.status().hint.find("pull --list"), std::string::npos) << missing.status().hint;
   serve_repository(server_, "a/empty", {{"config.json", "{}"}, {"pytorch_model.bin", "x"}});
   EXPECT_NE(pull_name("a/empty").status().message.find("no *.safetensors"), std::string::npos);
   serve_repository(server_, "a/gone", {{"config.json", "{}"}, {"model.safetensors", "x"}});
@@ -205,7 +215,7 @@ TEST_F(Hub, RefusesWhatCannotFit) {
 
 TEST_F(Hub, AFullDiskIsSaidAndThePartStays) {
   serve_repository(server_, "a/b",
-                   {{"config.json", "{}"}, {"model.safetensors", random_bytes(500'000, 7)}});
+                   {{"config.json", "{}"}, {"model.safetensors", random_weights(500'000, 7)}});
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   getrlimit(RLIMIT_FSIZE, &before);
@@ -221,15 +231,207 @@ TEST_F(Hub, AFullDiskIsSaidAndThePartStays) {
 }
 
 TEST_F(Hub, IgnoresNamesThatLeaveTheFolder) {
-  json tree = json::array({{{"type", "file"}, {"path", "../evil.json"}, {"size", 2}},
-                           {{"type", "file"}, {"path", "/etc/evil.json"}, {"size", 2}},
-                           {{"type", "file"}, {"path", "model.safetensors"}, {"size", 1}}});
+  const std::string weights = random_weights(1, 1);
+  json tree = json::array();
+  for (const char* evil : {"../evil.json", "/etc/evil.json", "x/../../evil.json", "ev\nil.json",
+                           "\x1b[31mevil.json", "fastvlm-source.json"}) {
+    tree.push_back({{"type", "file"}, {"path", evil}, {"size", 2}});
+  }
+  tree.push_back({{"type", "file"}, {"path", "model.safetensors"}, {"size", weights.size()}});
   server_.add("/api/models/a/b/revision/main", json{{"sha", "abc123"}}.dump());
   server_.add("/api/models/a/b/tree/abc123", tree.dump());
-  server_.add("/a/b/resolve/abc123/model.safetensors", "x");
+  server_.add("/a/b/resolve/abc123/model.safetensors", weights);
   ASSERT_TRUE(pull_name("a/b").ok());
   EXPECT_EQ(plan_.files, 1U);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "evil.json"));
+  EXPECT_TRUE(list_models(folder_.path())->front().complete);
+}
+
+TEST_F(Hub, RefusesAnswersWithoutUsableSizes) {
+  server_.add("/api/models/a/b/revision/main", json{{"sha", "abc123"}}.dump());
+  server_.add("/a/b/resolve/abc123/model.safetensors", random_weights(10, 1));
+  const json file = {{"type", "file"}, {"path", "model.safetensors"}};
+  for (const json& size : {json(nullptr), json("12"), json(-5), json(1.5), json(UINT64_MAX)}) {
+    json entry = file;
+    if (!size.is_null()) entry["size"] = size;
+    server_.add("/api/models/a/b/tree/abc123", json::array({entry}).dump());
+    const auto model = pull_name("a/b");
+    ASSERT_FALSE(model.ok()) << entry;
+    EXPECT_EQ(model.status().code, Code::kInvalid) << entry;
+    EXPECT_NE(model.status().message.find("`size` of model.safetensors"), std::string::npos)
+        << model.status().message;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "b"));
+  }
+}
+
+TEST_F(Hub, SizesThatOverflowTogetherDoNotFit) {
+  json tree = json::array();
+  for (const char* path : {"1.safetensors", "2.safetensors", "3.safetensors"})
+    tree.push_back({{"type", "file"}, {"path", path}, {"size", INT64_MAX}});
+  server_.add("/api/models/a/b/revision/main", json{{"sha", "abc123"}}.dump());
+  server_.add("/api/models/a/b/tree/abc123", tree.dump());
+  const auto model = pull_name("a/b");
+  EXPECT_EQ(plan_.bytes, UINT64_MAX);
+  EXPECT_NE(model.status().message.find("free space"), std::string::npos) << model.status().message;
+  EXPECT_FALSE(check_space(folder_.path(), UINT64_MAX).ok());
+  EXPECT_FALSE(check_space(folder_.path(), UINT64_MAX - 5).ok());
+}
+
+TEST_F(Hub, StopsWhenMoreArrivesThanTheSourceStates) {
+  serve_repository(server_, "a/b", {{"config.json", "{}"}, {"model.safetensors", "0123456789"}});
+  const std::string path = "/a/b/resolve/abc123/model.safetensors";
+  const size_t much = size_t{64} << 20;
+  server_.add_answer(path, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + std::string(much, 'x'));
+  const auto model = pull_name("a/b");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code, Code::kInvalid);
+  EXPECT_NE(model.status().message.find("more than the 10 bytes"), std::string::npos)
+      << model.status().message;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b/model.safetensors.part"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b/model.safetensors"));
+  EXPECT_LT(server_.bytes_of(path), much) << "the rest must not be waited for";
+}
+
+TEST_F(Hub, TwoRepositoriesOfOneNameDoNotMix) {
+  const std::string weights = random_weights(1'000, 1);
+  serve_repository(server_, "alice/foo", {{"config.json", "{}"}, {"1.safetensors", weights}});
+  serve_repository(server_, "bob/foo", {{"config.json", "[]"}, {"model.safetensors", weights}});
+  const auto expect_refusal = [&](const char* when) {
+    const auto bob = pull_name("bob/foo");
+    ASSERT_FALSE(bob.ok()) << when;
+    EXPECT_EQ(bob.status().code, Code::kUsage) << when;
+    EXPECT_NE(bob.status().message.find("holds files of alice/foo"), std::string::npos)
+        << bob.status().message;
+    EXPECT_NE(bob.status().hint.find("--as"), std::string::npos) << bob.status().hint;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "foo/model.safetensors")) << when;
+  };
+  const std::string path = "/alice/foo/resolve/abc123/config.json";
+  server_.remove(path);  // the weights come first: they stay when the pull ends here
+  ASSERT_FALSE(pull_name("alice/foo").ok());
+  ASSERT_TRUE(std::filesystem::exists(folder_ / "foo/1.safetensors"));
+  expect_refusal("after an unfinished pull");
+  server_.add(path, "{}");
+  ASSERT_TRUE(pull_name("alice/foo").ok());
+  expect_refusal("after a whole pull");
+  EXPECT_EQ(contents(folder_ / "foo/config.json"), "{}");
+  std::filesystem::remove(folder_ / "foo/1.safetensors");
+  expect_refusal("after damage to the model");
+
+  PullOptions options;
+  options.hub = server_.address();
+  options.models = folder_.path();
+  options.name = "foo-of-bob";
+  const auto source = find_source("bob/foo", server_.address());
+  const auto bob = pull(client_, *source, options, [](const PullPlan&) { return Status{}; }, {});
+  ASSERT_TRUE(bob.ok()) << bob.status().message;
+  EXPECT_EQ(contents(folder_ / "foo-of-bob/config.json"), "[]");
+}
+
+TEST_F(Hub, ASourceIsNotAnotherThatBeginsLikeIt) {
+  const std::string weights = random_weights(1'000, 1);
+  serve_repository(server_, "alice/foobar", {{"model.safetensors", weights}});
+  serve_repository(server_, "alice/foo", {{"model.safetensors", weights}});
+  ModelSource source;
+  source.name = "same";
+  source.repository = "alice/foobar";
+  ASSERT_TRUE(pull_source(source).ok());
+  source.repository = "alice/foo";
+  EXPECT_EQ(pull_source(source).status().code, Code::kUsage);
+  source.repository = "alice/foobar";
+  source.tower_from = "alice/foo";
+  EXPECT_EQ(pull_source(source).status().code, Code::kUsage);
+}
+
+TEST_F(Hub, AFileThatIsNoModelIsNotKept) {
+  const std::string page = "<html><body>log in first</body></html>";
+  const std::map<std::string, std::string> impostors = {
+      {"page.safetensors", page},
+      {"empty.safetensors", ""},
+      {"short.safetensors", random_weights(100, 1).substr(0, 120)},
+      {"junk.safetensors", random_bytes(1'000, 2)},
+      {"page.zip", page},
+      {"empty.zip", ""}};
+  for (const auto& [name, bytes] : impostors) {
+    server_.add("/" + name, bytes);
+    const auto model = pull_name(server_.address() + "/" + name);
+    ASSERT_FALSE(model.ok()) << name;
+    EXPECT_EQ(model.status().code, Code::kInvalid) << name;
+    EXPECT_FALSE(model.status().hint.empty()) << name;
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path())) << name;
+  }
+  serve_repository(server_, "a/b", {{"config.json", "{}"}, {"model.safetensors", page}});
+  const auto model = pull_name("a/b");
+  EXPECT_NE(model.status().message.find("is a web page"), std::string::npos)
+      << model.status().message;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b/model.safetensors"));
+
+  ModelSource detector;  // as the catalogue has them
+  detector.name = "detector";
+  detector.url = server_.address() + "/detector.pt";
+  server_.add("/detector.pt", page);
+  EXPECT_EQ(pull_source(detector).status().code, Code::kInvalid);
+  server_.add("/detector.pt", "PK\3\4 and so on");
+  EXPECT_TRUE(pull_source(detector).ok());
+}
+
+TEST_F(Hub, NamesToKeepAModelUnder) {
+  serve_repository(server_, "a/b", {{"model.safetensors", random_weights(10, 1)}});
+  const auto source = find_source("a/b", server_.address());
+  PullOptions options;
+  options.hub = server_.address();
+  options.models = folder_.path();
+  const auto pull_as = [&](const std::string& name) {
+    options.name = name;
+    return pull(client_, *source, options, [](const PullPlan&) { return Status{}; }, {});
+  };
+  for (const char* name : {" ", " a", "a ", ".", "..", ".a", "-a", "a/b", "../a", "a\\b", "a\nb",
+                           "a\tb", "\x1b[31m", "a\x7f", "a\xc2\x9b",
+                           "\xe2\x80\xae"
+                           "a"}) {
+    EXPECT_EQ(pull_as(name).status().code, Code::kUsage) << printable(name);
+  }
+  EXPECT_EQ(server_.requests(), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+  for (const char* name : {"a", "My model 2", "modèle", "模型"})
+    EXPECT_TRUE(pull_as(name).ok()) << name;
+}
+
+TEST_F(Hub, RedirectsStayOnThisMachine) {
+  server_.add("/model.safetensors", random_weights(10, 1));
+  server_.add_redirect("/over/here/model.safetensors", "/model.safetensors");
+  EXPECT_TRUE(pull_name(server_.address() + "/over/here/model.safetensors").ok());
+  const std::string port = server_.address().substr(server_.address().rfind(':'));
+  for (const std::string& target :
+       {std::string("file:///etc/passwd"), "http://127.0.0.2" + port + "/model.safetensors",
+        "//127.0.0.2" + port + "/model.safetensors",
+        "http://localhost:x@127.0.0.2" + port + "/model.safetensors"}) {
+    server_.add_redirect("/away.safetensors", target);
+    server_.forget_requests();
+    const auto model = pull_name(server_.address() + "/away.safetensors");
+    ASSERT_FALSE(model.ok()) << target;
+    EXPECT_EQ(model.status().code, Code::kInvalid) << target;
+    EXPECT_NE(model.status().message.find("is not HTTPS"), std::string::npos)
+        << model.status().message;
+    EXPECT_EQ(model.status().hint.find("goes on"), std::string::npos) << model.status().hint;
+    EXPECT_EQ(server_.requests(), 1) << "trying again is no use: " << target;
+  }
+}
+
+TEST_F(Hub, ARedirectLoopIsNotTheNetwork) {
+  server_.add_redirect("/loop.safetensors", "/loop.safetensors");
+  const auto model = pull_name(server_.address() + "/loop.safetensors");
+  EXPECT_EQ(model.status().code, Code::kInvalid);
+  EXPECT_NE(model.status().message.find("redirects more than"), std::string::npos)
+      << model.status().message;
+  EXPECT_EQ(model.status().hint.find("network"), std::string::npos) << model.status().hint;
+}
+
+TEST_F(Hub, AnEndlessErrorPageIsNotRead) {
+  const size_t much = size_t{64} << 20;
+  server_.add_answer("/x.safetensors", "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n" +
+                                           std::string(much, 'x'));
+  EXPECT_EQ(pull_name(server_.address() + "/x.safetensors").status().code, Code::kNotFound);
+  EXPECT_LT(server_.bytes_of("/x.safetensors"), much);
 }
 
 TEST_F(Hub, FetchesOnlyTheTower) {
@@ -290,15 +492,18 @@ std::string zip_of(const std::filesystem::path& path,
                    const std::map<std::string, std::string>& entries) {
   zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, nullptr);
   for (const auto& [name, bytes] : entries) {
-    zip_file_add(archive, name.c_str(), zip_source_buffer(archive, bytes.data(), bytes.size(), 0),
-                 ZIP_FL_ENC_UTF_8);
+    const zip_int64_t index =
+        zip_file_add(archive, name.c_str(),
+                     zip_source_buffer(archive, bytes.data(), bytes.size(), 0), ZIP_FL_ENC_UTF_8);
+    // Stored as they are, so that a test can find and damage them.
+    zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0);
   }
   zip_close(archive);
   return contents(path);
 }
 
 TEST_F(Hub, UnpacksAnArchive) {
-  const std::string weights = random_bytes(50'000, 8);
+  const std::string weights = random_weights(50'000, 8);
   const std::map<std::string, std::string> entries = {
       {"llava/config.json", "{}"},
       {"llava/model.safetensors", weights},
@@ -323,9 +528,43 @@ TEST_F(Hub, UnpacksAnArchive) {
   EXPECT_EQ(pull_name(server_.address() + "/bad.zip").status().code, Code::kInvalid);
 }
 
+TEST_F(Hub, ADamagedArchiveLeavesNothing) {
+  // A whole number of the reader's buffers: only a read past the end compares the checksum.
+  const size_t header = random_weights(1'000'000, 8).size() - 1'000'000;
+  const std::string weights = random_weights((size_t{2} << 20) - header, 8);
+  ASSERT_EQ(weights.size() % (size_t{1} << 20), 0U);
+  std::string archive = zip_of(folder_ / "made.zip", {{"config.json", "{}"},
+                                                      {"extra.safetensors", random_weights(9, 1)},
+                                                      {"m.safetensors", weights}});
+  std::filesystem::remove(folder_ / "made.zip");
+  const size_t at = archive.find(weights.substr(1'000, 64));
+  ASSERT_NE(at, std::string::npos);
+  archive[at] = static_cast<char>(archive[at] ^ 1);
+  server_.add("/damaged.zip", archive);
+  const auto model = pull_name(server_.address() + "/damaged.zip");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code, Code::kInvalid);
+  EXPECT_NE(model.status().message.find("CRC"), std::string::npos) << model.status().message;
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
+TEST_F(Hub, AnArchiveMustHoldWeights) {
+  const std::map<std::string, std::map<std::string, std::string>> archives = {
+      {"none", {{"m/config.json", "{}"}, {"m/README.md", "card"}}},
+      {"page", {{"m/config.json", "{}"}, {"m/model.safetensors", "<html></html>"}}},
+      {"name", {{"m/con\nfig.json", "{}"}, {"m/model.safetensors", random_weights(10, 1)}}}};
+  for (const auto& [name, entries] : archives) {
+    server_.add("/" + name + ".zip", zip_of(folder_ / "made.zip", entries));
+    std::filesystem::remove(folder_ / "made.zip");
+    const auto model = pull_name(server_.address() + "/" + name + ".zip");
+    EXPECT_EQ(model.status().code, Code::kInvalid) << name;
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path())) << name;
+  }
+}
+
 TEST_F(Hub, CancellingKeepsThePart) {
   serve_repository(server_, "a/b",
-                   {{"config.json", "{}"}, {"model.safetensors", random_bytes(3'000'000, 9)}});
+                   {{"config.json", "{}"}, {"model.safetensors", random_weights(3'000'000, 9)}});
   std::atomic<bool> cancelled{false};
   const HttpClient client(&cancelled);
   const auto source = find_source("a/b", server_.address());
@@ -354,6 +593,10 @@ TEST(Catalog, NamesAndAddresses) {
   EXPECT_EQ(find_source("nonsense", kDefaultHub).status().code, Code::kNotFound);
   EXPECT_EQ(find_source("../etc", kDefaultHub).status().code, Code::kNotFound);
   EXPECT_EQ(find_source("https://example.org/", kDefaultHub).status().code, Code::kUsage);
+  for (const char* page : {"https://example.org/page.html", "https://example.org/model.pt",
+                           "https://example.org/model", "https://example.org/a.html?b=c.zip"}) {
+    EXPECT_EQ(find_source(page, kDefaultHub).status().code, Code::kUsage) << page;
+  }
   for (const ModelSource& model : model_catalog())
     EXPECT_FALSE(model.license.empty()) << model.name;
 }
@@ -364,6 +607,37 @@ TEST(Http, UrlParts) {
   EXPECT_TRUE(check_url("http://127.0.0.1:80/").ok());
   EXPECT_FALSE(check_url("http://127.0.0.1.example.org/").ok());
   EXPECT_FALSE(check_url("ftp://example.org/").ok());
+}
+
+TEST(Http, NoUserInTheAddress) {
+  for (const char* url : {"http://localhost:x@127.0.0.2:8732/", "http://127.0.0.1@example.org/",
+                          "http://[::1]@example.org/", "http://[::1]:80@example.org/",
+                          "http:///localhost@example.org/", "http://127.0.0.1\\@example.org/",
+                          "http://@example.org/", "https://me:secret@example.org/",
+                          "https://me@example.org", "https://localhost@example.org?a"}) {
+    const Status status = check_url(url);
+    EXPECT_EQ(status.code, Code::kUsage) << url;
+    EXPECT_EQ(status.message.find("secret"), std::string::npos) << status.message;
+  }
+  EXPECT_TRUE(check_url("https://example.org/user@version/model.zip").ok());
+  EXPECT_TRUE(check_url("HTTPS://example.org/?mail=a@b").ok());
+  EXPECT_TRUE(check_url("http://[::1]:80/").ok());
+  EXPECT_TRUE(check_url("http://LOCALHOST:80/").ok());
+}
+
+TEST(Printable, LeavesNoControlCharacters) {
+  EXPECT_EQ(printable("plain, modèle, 模型 🙂"), "plain, modèle, 模型 🙂");
+  EXPECT_EQ(printable("a\nb\r\t\x1b[31m\x7f"), "a?b???[31m?");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \x9b"),
+            "?31m ?")
+      << "C1, as UTF-8 and as a byte";
+  EXPECT_EQ(printable("\xe2\x80\xae"
+                      "a\xe2\x81\xa6\xe2\x80\xa8"),
+            "?a??")
+      << "directions, line ends";
+  EXPECT_EQ(printable("caf\xe9 \xe2\x80"), "caf\xe9 \xe2?") << "Latin-1 letters stay";
+  EXPECT_EQ(printable(std::string_view("\0", 1)), "?");
 }
 
 }  // namespace

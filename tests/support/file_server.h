@@ -49,6 +49,15 @@ class FileServer {
     const std::lock_guard lock(mutex_);
     files_[path].bytes = std::move(bytes);
   }
+  // Answers `path` with exactly these bytes, head and all, then closes the connection.
+  void add_answer(const std::string& path, std::string answer) {
+    const std::lock_guard lock(mutex_);
+    files_[path].answer = std::move(answer);
+  }
+  void add_redirect(const std::string& path, const std::string& target) {
+    add_answer(path, cat("HTTP/1.1 302 Found\r\nLocation: ", target,
+                         "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+  }
   void remove(const std::string& path) {
     const std::lock_guard lock(mutex_);
     files_.erase(path);
@@ -73,6 +82,7 @@ class FileServer {
  private:
   struct File {
     std::string bytes;
+    std::string answer;  // instead of the bytes and the head that belongs to them
     size_t cut_at = 0;
     int cuts = 0;
     uint64_t sent = 0;
@@ -115,6 +125,10 @@ class FileServer {
       return;
     }
     File& file = found->second;
+    if (!file.answer.empty()) {
+      file.sent += send_all(connection, file.answer);
+      return;
+    }
     const std::string etag = "\"" + sha256_hex(file.bytes).substr(0, 16) + "\"";
     std::string range = header(request, "Range");
     const std::string condition = header(request, "If-Range");
