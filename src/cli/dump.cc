@@ -226,8 +226,8 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
     return error(Code::kUsage, "the prompt has an image, but none is given",
                  "add --image, --pixels or --tokens");
   }
-  const EngineOptions options = command.image.engine_options(checkpoint.folder(), command.model);
-  FASTVLM_ASSIGN(const Qwen2 language, Qwen2::load(checkpoint, pool, options.language));
+  const EngineOptions engine = command.image.engine_options(checkpoint.folder(), command.model);
+  FASTVLM_ASSIGN(const Qwen2 language, Qwen2::load(checkpoint, pool, engine.language));
   FASTVLM_ASSIGN(const std::vector<float> rows, splice(language, ids, image));
   const int64_t width = language.config().hidden_size;
   const int64_t count = static_cast<int64_t>(rows.size()) / width;
