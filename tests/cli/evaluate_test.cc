@@ -116,8 +116,9 @@ TEST_F(EvaluateCommandTest, WrongUseAndBadInput) {
   expect_error(evaluate_predictions({"--metrics", "spice"}), 1, "unknown metric spice");
   expect_error(evaluate({"--predictions", "none.json", "--references", "refs.json"}), 2,
                "none.json: cannot be read");
-  expect_error(evaluate_predictions({"--wordnet", "nowhere", "--meteor-modules", "synonym"}), 2,
-               "nowhere/index.noun: no such file");
+  expect_error(evaluate({"--predictions", "preds.json", "--references", "refs.json", "--wordnet",
+                         "nowhere"}),
+               2, "nowhere/index.noun: no such file");
   write("preds.json", R"([{"image_id": 229858, "caption": "a dog"}])");
   expect_error(evaluate_predictions({}), 2, "23 images of refs.json without a caption: 382122, ");
   write("preds.json", R"([{"image_id": 1, "caption": "a dog\rruns"}])");
