@@ -180,7 +180,7 @@ TEST_P(Int8Stories, TellsNearlyTheSameStory) {
   const auto story = nlohmann::json::parse(file)["greedy_from_bos_ids"].get<std::vector<int32_t>>();
   const Agreement found =
       compare(GetParam() == 4 ? "stories, 4 bits" : "stories, 8 bits", models, story, pool);
-  EXPECT_LT(found.error, 0.03);
+  EXPECT_LT(found.error, 0.02);
   EXPECT_GE(found.same, found.positions * 19 / 20);
 }
 
