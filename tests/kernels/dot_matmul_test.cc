@@ -185,8 +185,14 @@ TEST_P(DotMatmul, WhatIsNoNumberStaysNone) {
 TEST_P(DotMatmul, MlpIsTwoProducts) {
   Random random(5);
   const Arithmetic arithmetic = GetParam();
-  for (const auto& [m, width, hidden, out] :
-       {std::tuple{5, 24, 50, 19}, {140, 24, 400, 33}, {20, 70, 800, 64}}) {
+  struct Sizes {
+    int64_t rows, width, hidden, outputs;
+  };
+  for (const Sizes& sizes : {Sizes{5, 24, 50, 19}, {140, 24, 400, 33}, {20, 70, 800, 64}}) {
+    const int64_t m = sizes.rows;
+    const int64_t width = sizes.width;
+    const int64_t hidden = sizes.hidden;
+    const int64_t out = sizes.outputs;
     const Weights w1(WeightType::kF32, hidden, width, random);
     const Weights w2(WeightType::kF32, out, hidden, random);
     Rows x(m, width, width + 1, random);
