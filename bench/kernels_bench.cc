@@ -4,7 +4,6 @@
 //   kernels_bench [--benchmark_filter=...]      FASTVLM_THREADS=2 for a team of two
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -14,17 +13,12 @@
 #include "kernels/matmul.h"
 #include "kernels/table.h"
 #include "machine_limits.h"
+#include "team.h"
 
 namespace fastvlm {
 namespace {
 
-ThreadPool& pool() {
-  static ThreadPool team([] {
-    const char* threads = std::getenv("FASTVLM_THREADS");
-    return threads == nullptr ? 1 : std::atoi(threads);
-  }());
-  return team;
-}
+using bench::pool;
 
 std::vector<float> numbers(int64_t count) {
   std::minstd_rand engine(1);

@@ -12,17 +12,12 @@
 
 #include "language/qwen2.h"
 #include "machine_limits.h"
+#include "team.h"
 
 namespace fastvlm {
 namespace {
 
-ThreadPool& pool() {
-  static ThreadPool team([] {
-    const char* threads = std::getenv("FASTVLM_THREADS");
-    return threads == nullptr ? 1 : std::atoi(threads);
-  }());
-  return team;
-}
+using bench::pool;
 
 Qwen2 load(Arithmetic arithmetic) {
   const char* folder = std::getenv("FASTVLM_MODEL");

@@ -59,7 +59,7 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
   FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
   const std::string name = shown_name(path);
   const bool heading = images.size() > 1 && !json;
-  const std::string title = heading ? cat(first ? "" : "\n", "== ", one_line(name), " ==\n") : "";
+  const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
   Status written;
   if (stream) {
     FASTVLM_RETURN_IF_ERROR(put(title));

@@ -19,7 +19,7 @@ constexpr size_t kLongestLine = 4000;  // of a message: a damaged file can name 
 void say(std::string_view prefix, std::string_view text) {
   const bool whole = text.size() <= kLongestLine;
   const std::string line =
-      cat(prefix, one_line(text.substr(0, kLongestLine)), whole ? "" : " ...", "\n");
+      cat(prefix, printable(text.substr(0, kLongestLine)), whole ? "" : " ...", "\n");
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
@@ -33,14 +33,6 @@ void end(int signal) {
 }
 
 }  // namespace
-
-std::string one_line(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return line;
-}
 
 Exit report(const Status& status) {
   say("fastvlm: error: ", status.message);

@@ -2,7 +2,6 @@
 // How the program talks: results on stdout, everything else on stderr, one exit code at the end.
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -24,9 +23,6 @@ enum Exit : int {
 Exit report(const Status& status);
 void warn(std::string_view line);  // "fastvlm: warning: …"
 void note(std::string_view line);  // "fastvlm: …"
-
-// The text on one line, without control characters: a file name may hold line ends and escapes.
-std::string one_line(std::string_view text);
 
 // Writes to stdout and hands it to the system at once, so that a full disk or a closed pipe is seen
 // here.
