@@ -25,8 +25,8 @@ from export import export
 from reference import DEMO
 
 SHARDS = 8                      # rendered scenes / 2048
-FEATURE_SHARDS = 4              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 2400, "scenes128": 1400, "scenes256": 2800, "oracle": 2000, "features": 400, "quant": 100}
+FEATURE_SHARDS = 8              # scenes whose tower tokens the language model is trained on / 2048
+STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "oracle": 2000, "features": 1200, "quant": 300}
 
 
 def start(function, *arguments):

@@ -21,7 +21,7 @@ from assets import load_icons, load_sprites
 from model import FEATURES, Tower
 from parallel import log
 
-CROP_BATCH, CROP_LR, BENT_FROM = 128, 3e-3, 0.625
+CROP_BATCH, CROP_ICONS, CROP_LR, BENT_FROM = 96, 32, 3e-3, 0.2
 PEAK_LR, WARM_UP, COOL_DOWN, WEIGHT_DECAY = 2e-3, 100, 0.4, 0.03
 AVERAGE = {"crops": 0.998, "scenes128": 0.998, "scenes256": 0.99}
 STRIDE = 32                     # of the tower
@@ -176,14 +176,16 @@ def crop_loss(net, pixels, kinds):
 
 
 def train_crops(work, steps):
-    """Teaches the kinds on crops, bent ones towards the end; state in WORK/crops.pt."""
+    """Teaches the kinds on crops of drawings and icons, soon on bent ones; state in WORK/crops.pt."""
     run, sprites, patches = Training(work, "crops", CROP_LR, steps), load_sprites(work), crops.backgrounds(work)
     atlas, unseen = (crops.Atlas([s for s in sprites if s.split == split], patches) for split in ("train", "test"))
+    icons = crops.Atlas(load_icons(work, sprites), patches)
     sets = {"held-out": unseen.batch(1280, 7), "trained": atlas.batch(1280, 7)}
     while run.step < steps:
-        pixels, kinds = atlas.batch(CROP_BATCH, 1000 + run.step, bent=run.step >= BENT_FROM * steps)
+        bent = run.step >= BENT_FROM * steps
+        small = (atlas.batch(CROP_BATCH, 1000 + run.step, bent), icons.batch(CROP_ICONS, 10_001_000 + run.step, bent))
         run.net.train()
-        run.update(crop_loss(run.net, pixels, kinds))
+        run.update(crop_loss(run.net, *(torch.cat(part) for part in zip(*small))))
         if run.step % 250 == 0 or run.step == steps:
             log(f"crops {run.step}: {crop_accuracy(run.average, sets)}")
 
