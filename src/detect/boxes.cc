@@ -43,14 +43,14 @@ Box decode_box(const float* logits, int64_t bins, float x, float y, int stride) 
           (y + distance(logits + 3 * bins, bins)) * pixels};
 }
 
-std::vector<Candidate> suppress(std::vector<Candidate> candidates, float iou, size_t most) {
+std::vector<BoxCandidate> suppress(std::vector<BoxCandidate> candidates, float iou, size_t most) {
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const auto& a, const auto& b) { return a.confidence > b.confidence; });
   if (candidates.size() > kMostCandidates) candidates.resize(kMostCandidates);
-  std::vector<Candidate> kept;
-  for (const Candidate& candidate : candidates) {
+  std::vector<BoxCandidate> kept;
+  for (const BoxCandidate& candidate : candidates) {
     if (kept.size() == most) break;
-    const bool covered = std::any_of(kept.begin(), kept.end(), [&](const Candidate& better) {
+    const bool covered = std::any_of(kept.begin(), kept.end(), [&](const BoxCandidate& better) {
       return better.class_id == candidate.class_id && overlap(better.box, candidate.box) > iou;
     });
     if (!covered) kept.push_back(candidate);

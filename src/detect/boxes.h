@@ -17,7 +17,7 @@ struct Box {
   float y1 = 0.0F;
 };
 
-struct Candidate {
+struct BoxCandidate {
   Box box;
   float confidence = 0.0F;  // 0..1
   int class_id = 0;
@@ -33,6 +33,6 @@ Box decode_box(const float* logits, int64_t bins, float x, float y, int stride);
 
 // The candidates that stay, in falling confidence: one that overlaps a better one of its class by
 // more than `iou` goes. At most `most`.
-std::vector<Candidate> suppress(std::vector<Candidate> candidates, float iou, size_t most);
+std::vector<BoxCandidate> suppress(std::vector<BoxCandidate> candidates, float iou, size_t most);
 
 }  // namespace fastvlm

@@ -17,7 +17,7 @@ float sigmoid(float x) {
 
 // Cells whose best class is likely enough. False when a number is not finite.
 bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& options,
-                     std::vector<Candidate>& out) {
+                     std::vector<BoxCandidate>& out) {
   const int64_t cells = head.height * head.width;
   const int64_t classes = static_cast<int64_t>(head.scores.size()) / cells;
   for (int64_t cell = 0; cell < cells; ++cell) {
@@ -132,7 +132,7 @@ Result<std::vector<Detection>> Detector::detect(const Image& image, const Detect
   FASTVLM_RETURN_IF_ERROR(check(options));
   const Letterbox plan = plan_letterbox(image.width, image.height, options.size, options.square);
   const std::vector<float> pixels = network_input(apply_letterbox(image, plan));
-  std::vector<Candidate> candidates;
+  std::vector<BoxCandidate> candidates;
   for (const HeadOutput& head : run(pixels.data(), plan.height, plan.width, pool)) {
     if (!take_candidates(head, state_->layers.bins, options, candidates)) {
       return error(Code::kInvalid, cat(kind(), ": the network's output is not finite"),
@@ -140,7 +140,7 @@ Result<std::vector<Detection>> Detector::detect(const Image& image, const Detect
     }
   }
   std::vector<Detection> detections;
-  for (const Candidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
+  for (const BoxCandidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
     detections.push_back({kept.class_id, names()[static_cast<size_t>(kept.class_id)],
                           kept.confidence,
                           box_in_picture(kept.box, plan, image.width, image.height)});
