@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "formats/python_names.h"
 #include "formats/safetensors.h"
+#include "formats/torch_archive.h"
 
 namespace fastvlm {
 namespace {
@@ -64,6 +65,10 @@ Result<DetectorWeights> read_container(const std::filesystem::path& path) {
     return error(Code::kUnsupported,
                  cat(path.string(), ": is a PyTorch file of the time before version 1.6"),
                  "save it again with a newer PyTorch, or give .safetensors or .onnx");
+  }
+  if (is_zip_archive(beginning)) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
+    return parse_torch_archive(file.bytes(), path.string());
   }
   return from_safetensors(path);
 }
