@@ -6,6 +6,7 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "formats/onnx_weights.h"
 #include "formats/python_names.h"
 #include "formats/safetensors.h"
 #include "formats/torch_archive.h"
@@ -69,6 +70,12 @@ Result<DetectorWeights> read_container(const std::filesystem::path& path) {
   if (is_zip_archive(beginning)) {
     FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
     return parse_torch_archive(file.bytes(), path.string());
+  }
+  // A safetensors file begins with the length of its header, and that may look like a field.
+  const bool safetensors = beginning.size() > 8 && beginning[7] == 0 && beginning[8] == '{';
+  if (!safetensors && is_onnx_model(beginning)) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
+    return parse_onnx_weights(file.bytes(), path.string());
   }
   return from_safetensors(path);
 }
