@@ -6,8 +6,10 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "formats/onnx_weights.h"
 #include "formats/python_names.h"
 #include "formats/safetensors.h"
+#include "formats/torch_archive.h"
 
 namespace fastvlm {
 namespace {
@@ -64,6 +66,16 @@ Result<DetectorWeights> read_container(const std::filesystem::path& path) {
     return error(Code::kUnsupported,
                  cat(path.string(), ": is a PyTorch file of the time before version 1.6"),
                  "save it again with a newer PyTorch, or give .safetensors or .onnx");
+  }
+  if (is_zip_archive(beginning)) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
+    return parse_torch_archive(file.bytes(), path.string());
+  }
+  // A safetensors file begins with the length of its header, and that may look like a field.
+  const bool safetensors = beginning.size() > 8 && beginning[7] == 0 && beginning[8] == '{';
+  if (!safetensors && is_onnx_model(beginning)) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
+    return parse_onnx_weights(file.bytes(), path.string());
   }
   return from_safetensors(path);
 }
