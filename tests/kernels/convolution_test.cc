@@ -17,6 +17,7 @@ struct Shape {
 double activated(Activation activation, double x) {
   if (activation == Activation::kRelu) return std::max(x, 0.0);
   if (activation == Activation::kNone) return x;
+  if (activation == Activation::kSilu) return x / (1.0 + std::exp(-x));
   return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
 }
 
