@@ -85,10 +85,12 @@ Result<Detector> Detector::load(const DetectorWeights& weights, ThreadPool& pool
   if (state->names.empty() && classes == static_cast<int64_t>(coco_names().size())) {
     state->names = coco_names();
   }
-  for (auto i = static_cast<int64_t>(state->names.size()); i < classes; ++i) {
-    state->names.push_back(cat("class ", i));
-  }
   state->names.resize(static_cast<size_t>(classes));
+  for (size_t i = 0; i < state->names.size(); ++i) {
+    std::string& name = state->names[i];
+    name = printable(trimmed(name));  // they stand in prompts, a line each
+    if (name.empty()) name = cat("class ", i);
+  }
   return Detector(std::move(state));
 }
 

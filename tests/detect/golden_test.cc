@@ -153,5 +153,16 @@ TEST(YoloGolden, Detections) {
   EXPECT_EQ(found.extra, 0);
 }
 
+// How many of the reference's detections a rounded network finds, near enough to be the same.
+TEST(YoloGolden, DetectionsOfNarrowArithmetic) {
+  if (is_absent()) GTEST_SKIP();
+  const Found bf16 = compare_all(Arithmetic::kBf16, 0.1, 20.0);
+  EXPECT_LE(bf16.missing, bf16.all / 20);
+  EXPECT_LE(bf16.extra, bf16.all / 20);
+  const Found int8 = compare_all(Arithmetic::kInt8, 0.1, 20.0);
+  EXPECT_LE(int8.missing, int8.all / 10);
+  EXPECT_LE(int8.extra, int8.all / 10);
+}
+
 }  // namespace
 }  // namespace fastvlm
