@@ -129,6 +129,7 @@ void multiply_strip(const Task& task, const DotMatrix::Packed& w, const float* s
   block.x = words;
   block.x_stride = stride;
   block.x_scales = space.scales.data();
+  block.one_scale = bytes && w.cols <= kMostOneScaleColumns;
   block.w = &w;
   block.y_stride = task.y_stride;
   for (int64_t begin = 0; begin < rows * width; begin += kDotRows) {
