@@ -6,10 +6,13 @@
 #include <iomanip>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "caption/caption_json.h"
 #include "cli/commands.h"
+#include "cli/detection_scores.h"
+#include "cli/drawn_pictures.h"
 #include "cli/find_detector.h"
 #include "cli/flags.h"
 #include "formats/atomic_file.h"
@@ -25,6 +28,9 @@ struct DetectCommand {
   std::string weights;
   std::string classes;
   std::string yolo_folder;
+  std::string drawing_folder;
+  std::string instances;  // --val
+  CLI::Option* confidence = nullptr;
   bool no_exif = false;
   bool as_json = false;
   bool as_coco = false;
@@ -33,6 +39,7 @@ struct DetectCommand {
 
   std::vector<std::string> pictures;
   Json coco = Json::array();
+  std::optional<DetectionScores> scores;
   bool output_failed = false;
 
   Exit run();
@@ -159,6 +166,7 @@ Status DetectCommand::prepare_pictures() {
     return error(Code::kUsage, "no image given, so there is nothing to look at",
                  "name one or more pictures, or a folder of them");
   }
+  if (!drawing_folder.empty()) FASTVLM_RETURN_IF_ERROR(check_drawing(drawing_folder, pictures));
   if (yolo_folder.empty()) return {};
   std::set<std::string> stems;
   for (const std::string& picture : pictures) {
@@ -195,6 +203,10 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
   decoding.apply_exif = !no_exif;
   FASTVLM_ASSIGN(const Image image, load_image(path, decoding));
   FASTVLM_ASSIGN(const auto detections, loaded.detector.detect(image, options, pool));
+  if (!drawing_folder.empty()) {
+    FASTVLM_RETURN_IF_ERROR(write_drawn(drawing_folder, path, image, detections));
+  }
+  if (scores) return scores->add(path, detections);
   if (!yolo_folder.empty()) {
     const fs::path file = fs::path(yolo_folder) / fs::path(path).stem().concat(".txt");
     return write_file_atomically(file, yolo_text(detections, image));
@@ -242,6 +254,10 @@ Exit DetectCommand::detect_all(const LoadedDetector& loaded, ThreadPool& pool) {
   if (as_coco && failed < pictures.size()) {
     if (const Status written = put(dumped(coco, false)); !written.ok()) return report(written);
   }
+  if (scores && failed < pictures.size()) {
+    const Status written = put(as_json ? dumped(scores->json(), true) : scores->text());
+    if (!written.ok()) return report(written);
+  }
   if (failed == 0) return kDone;
   return failed == pictures.size() ? last : kSomeFailed;
 }
@@ -256,6 +272,13 @@ Exit DetectCommand::run() {
   const auto loaded = load_detector(*path, machine.arithmetic(), **pool);
   if (!loaded.ok()) return report(loaded.status());
   if (const Status bad = choose_classes(loaded->detector); !bad.ok()) return report(bad);
+  if (!instances.empty()) {
+    // Average precision looks at unlikely boxes too; this is Ultralytics' setting for it.
+    if (confidence->count() == 0) options.confidence = 0.001F;
+    auto opened = DetectionScores::open(instances, loaded->detector);
+    if (!opened.ok()) return report(opened.status());
+    scores = std::move(*opened);
+  }
   return detect_all(*loaded, **pool);
 }
 
@@ -270,9 +293,9 @@ void add_detect(CLI::App& program, Command& chosen) {
                   "YOLO11 or YOLOv8 detector: .pt, .onnx, .safetensors or a pulled name [yolo11n, "
                   "if pulled]");
   DetectOptions& options = command->options;
-  app->add_option("--conf", options.confidence, "Least confidence")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+  command->confidence = app->add_option("--conf", options.confidence, "Least confidence")
+                            ->check(CLI::Range(0.0, 1.0))
+                            ->capture_default_str();
   app->add_option("--iou", options.iou, "Boxes of a class that overlap more are one object")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -292,6 +315,15 @@ void add_detect(CLI::App& program, Command& chosen) {
                   "Write NAME.txt with YOLO's lines for each picture into this folder")
       ->excludes(json)
       ->excludes(coco);
+  app->add_option("--draw", command->drawing_folder,
+                  "Write the pictures with boxes and labels into this folder as well")
+      ->check(is_not_empty());
+  app->add_option("--val", command->instances,
+                  "Instead of what is found print COCO's mAP against this instances_*.json; --conf "
+                  "is 0.001 then unless given")
+      ->excludes(coco)
+      ->excludes("--yolo-txt")
+      ->check(is_not_empty());
   command->machine.add_precision_to(*app);
   command->machine.add_machine_to(*app);
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });

@@ -354,6 +354,18 @@ class Reader {
     return push({PickleKind::kGlobal, 0, cat(module.text, ".", name.text), {}});
   }
 
+  // Protocol 2 writes a method that is kept in a module (Ultralytics' heads do: Detect.forward) as
+  // getattr(Detect, "forward"). It stays a name here, and calling it is damage.
+  bool names_method(std::string_view callable, const PickleNode& arguments) const {
+    if (callable != "builtins.getattr" && callable != "__builtin__.getattr") return false;
+    if (arguments.items.size() != 2) return false;
+    const PickleNode& owner = pickle_.at(arguments.items[0]);
+    const PickleNode& name = pickle_.at(arguments.items[1]);
+    const bool known = owner.kind == PickleKind::kObject ||
+                       (owner.kind == PickleKind::kGlobal && may_be_called(owner.text));
+    return known && name.kind == PickleKind::kText && !name.text.starts_with("_");
+  }
+
   // REDUCE and NEWOBJ: [callable, arguments]; NEWOBJ_EX has named arguments behind them.
   Status call(std::optional<std::vector<PickleRef>> parts) {
     if (!parts) return underflow();
@@ -362,7 +374,7 @@ class Reader {
     if (callable.kind != PickleKind::kGlobal || arguments.kind != PickleKind::kTuple) {
       return damaged("a call of something that is no class");
     }
-    if (!may_be_called(callable.text)) {
+    if (!may_be_called(callable.text) && !names_method(callable.text, arguments)) {
       return error(Code::kUnsupported,
                    cat(label_, ": would call `", printable(callable.text),
                        "` when loaded by PyTorch; no detector needs that, nothing was run"),

@@ -161,6 +161,18 @@ TEST(TorchArchive, RefusesCallsByName) {
   // INST and OBJ call too; PyTorch does not write them.
   EXPECT_THAT(fault_of("\x80\x02(ios\nsystem\n."), HasSubstr("opcode 0x69"));
   EXPECT_THAT(fault_of("\x80\x02(cos\nsystem\no."), HasSubstr("opcode 0x6f"));
+  // getattr is how methods are named; of other things it is refused, and its result is not called.
+  const auto method = [](const std::string& module, const std::string& owner, const char* name) {
+    PickleWriter pickle;
+    pickle.global("__builtin__", "getattr").mark().global(module, owner).text(name).raw("tR");
+    return pickle;
+  };
+  EXPECT_THAT(fault_of(method("ultralytics.nn.modules.head", "Detect", "forward").finished()),
+              HasSubstr("expected a model or a state dict"));
+  EXPECT_THAT(fault_of(method("os", "path", "join").finished()), HasSubstr("getattr`"));
+  EXPECT_THAT(fault_of(method("torch", "Tensor", "__class__").finished()), HasSubstr("getattr`"));
+  EXPECT_THAT(fault_of(method("torch", "hub", "load").raw(")R").finished()),
+              HasSubstr("a call of something that is no class"));
   // Inert: what is not called is only a name.
   EXPECT_THAT(fault_of("\x80\x02"
                        "cos\nsystem\n."),
