@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,9 +18,21 @@
 
 namespace fastvlm {
 
+// The detector that the tags come from, and its settings.
+struct TagDetector {
+  std::string name;     // "YOLO11n"
+  std::string weights;  // the file's name, not its path
+  std::string sha256;   // of the file
+  Arithmetic precision = Arithmetic::kF32;
+  float confidence = 0.5F;
+  float iou = 0.5F;
+  int size = 640;  // of the longer side that it saw, pixels
+};
+
 struct CaptionRequest {
   std::string prompt{seven_point_prompt()};
-  std::vector<Tag> tags;  // in the order in which they are to stand in the prompt
+  std::vector<Tag> tags;                 // in the order in which they are to stand in the prompt
+  std::optional<TagDetector> tagged_by;  // none: a person or a file
   PromptOrder order = PromptOrder::kImageFirst;
   SamplingOptions sampling;  // greedy
   int beams = 1;
@@ -45,6 +58,7 @@ struct Provenance {
   SamplingOptions sampling;
   int beams = 1;
   int64_t max_tokens = 0;
+  std::optional<TagDetector> tagged_by;
 };
 
 struct Timings {

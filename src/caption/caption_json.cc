@@ -20,30 +20,47 @@ Json sections_json(const Sections& sections) {
   return object;
 }
 
+// Through text, so that 0.9f is written 0.9.
+double decimal(float value) {
+  return std::stod(cat(value));
+}
+
+Json detector_json(const TagDetector& detector) {
+  return {{"name", detector.name},
+          {"weights", detector.weights},
+          {"weights_sha256", detector.sha256},
+          {"precision", arithmetic_name(detector.precision)},
+          {"confidence", decimal(detector.confidence)},
+          {"iou", decimal(detector.iou)},
+          {"size", detector.size}};
+}
+
 Json tags_json(const std::vector<Tag>& tags) {
   Json list = Json::array();
   for (const Tag& tag : tags) {
     Json object = {{"label", tag.label}};
     if (!tag.position.empty()) object["position"] = tag.position;
-    // Through text, so that 0.9f is written 0.9.
-    if (tag.confidence) object["confidence"] = std::stod(cat(*tag.confidence));
+    if (tag.confidence) object["confidence"] = decimal(*tag.confidence);
+    if (tag.count > 1) object["count"] = tag.count;
     list.push_back(std::move(object));
   }
   return list;
 }
 
 Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
-  return {{"program", cat("fastvlm ", program_version())},
-          {"model", model.name},
-          {"model_sha256", model.sha256},
-          {"weights", model.weights},
-          {"precision", describe_precision(provenance.precision)},
-          {"prompt_sha256", provenance.prompt_sha256},
-          {"order", order_name(provenance.order)},
-          {"preprocessing", provenance.preprocessing},
-          {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
-          {"seed", provenance.sampling.seed},
-          {"max_tokens", provenance.max_tokens}};
+  Json object = {{"program", cat("fastvlm ", program_version())},
+                 {"model", model.name},
+                 {"model_sha256", model.sha256},
+                 {"weights", model.weights},
+                 {"precision", describe_precision(provenance.precision)},
+                 {"prompt_sha256", provenance.prompt_sha256},
+                 {"order", order_name(provenance.order)},
+                 {"preprocessing", provenance.preprocessing},
+                 {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
+                 {"seed", provenance.sampling.seed},
+                 {"max_tokens", provenance.max_tokens}};
+  if (provenance.tagged_by) object["detector"] = detector_json(*provenance.tagged_by);
+  return object;
 }
 
 double milliseconds(double seconds) {

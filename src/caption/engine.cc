@@ -316,7 +316,7 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   caption.tags = request.tags;
   caption.provenance = {prompt.sha256,        request.order,    describe(engine_->preprocessing()),
                         engine_->precision(), request.sampling, request.beams,
-                        request.max_tokens};
+                        request.max_tokens,   request.tagged_by};
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

@@ -85,7 +85,9 @@ Result<std::vector<Tag>> tags_of_json(const json& document, const std::string& n
 }  // namespace
 
 std::string tag_text(const Tag& tag) {
-  return tag.position.empty() ? tag.label : cat(tag.label, " (", tag.position, ")");
+  const std::string number = tag.count > 1 ? cat(" x", tag.count) : "";
+  return tag.position.empty() ? tag.label + number
+                              : cat(tag.label, " (", tag.position, ")", number);
 }
 
 std::string_view horizontal_third(double center_x, double width) {

@@ -16,9 +16,11 @@ struct Tag {
   std::string label;                // "person"; one line, not empty
   std::string position;             // "left", "center", "right"; empty when nobody knows
   std::optional<float> confidence;  // 0..1
+  int count = 1;                    // objects that the tag stands for
 };
 
-std::string tag_text(const Tag& tag);  // "person (left)", or "person" without a position
+// "person (left)", or "person" without a position; "person (left) x3" where it stands for three.
+std::string tag_text(const Tag& tag);
 
 // The third of a frame `width` pixels wide in which a box centre at `center_x` lies.
 std::string_view horizontal_third(double center_x, double width);

@@ -7,6 +7,7 @@
 #include "caption/caption_json.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
+#include "cli/tag_source.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -16,6 +17,8 @@ struct CaptionCommand {
   ModelFlags model;
   ImageFlags image;
   PromptFlags prompt;
+  TagSource tags;
+  ThreadPool* team = nullptr;
   CaptionRequest request;
   bool json = false;
   bool stream = false;
@@ -56,7 +59,7 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const std::string& path,
                                    bool first) {
   FASTVLM_ASSIGN(const Image picture, load_image(path, image.decode_options()));
-  FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
+  FASTVLM_RETURN_IF_ERROR(tags.tag(picture, *team, request));
   const std::string name = shown_name(path);
   const bool heading = images.size() > 1 && !json;
   const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
@@ -105,6 +108,8 @@ Exit CaptionCommand::run() {
   if (!pool.ok()) return report(pool.status());
   const auto engine = load_engine(model, image, **pool);
   if (!engine.ok()) return report(engine.status());
+  if (const Status bad = tags.prepare(model, **pool); !bad.ok()) return report(bad);
+  team = pool->get();
   Session session(*engine, **pool);
   return caption_all(session, **engine);
 }
@@ -137,7 +142,7 @@ void add_caption(CLI::App& program, Command& chosen) {
   command->model.add_to(*app);
   command->image.add_to(*app);
   command->prompt.add_order_to(*app);
-  command->prompt.add_tags_to(*app);
+  command->tags.add_to(*app);
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
 

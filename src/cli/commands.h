@@ -13,6 +13,7 @@ namespace fastvlm::cli {
 using Command = std::function<Exit()>;
 
 void add_caption(CLI::App& program, Command& chosen);
+void add_detect(CLI::App& program, Command& chosen);
 void add_predict(CLI::App& program, Command& chosen);
 void add_info(CLI::App& program, Command& chosen);
 void add_doctor(CLI::App& program, Command& chosen);

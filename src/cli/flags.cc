@@ -124,6 +124,10 @@ PromptOrder PromptFlags::prompt_order() const {
 
 Result<std::vector<Tag>> PromptFlags::read_tags(int width) const {
   if (tags.empty() || tags == "none") return std::vector<Tag>{};
+  if (tags == "auto") {
+    return error(Code::kUsage, "--tags auto: this command runs no detector",
+                 "write what `fastvlm detect IMAGE --json` prints to a file and name that");
+  }
   std::error_code ignored;
   if (!std::filesystem::exists(tags, ignored)) {
     const std::string extension = std::filesystem::path(tags).extension().string();

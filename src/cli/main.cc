@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   Command chosen;
   add_caption(program, chosen);
+  add_detect(program, chosen);
   add_predict(program, chosen);
   add_info(program, chosen);
   add_doctor(program, chosen);

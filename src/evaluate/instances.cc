@@ -63,8 +63,10 @@ Status read_object(const json& entry, const Categories& categories, const std::s
   for (const json& side : box) {
     if (!side.is_number()) return wrong(path, where, "a `bbox` of four numbers");
   }
+  const double area = number(entry, "area");
   image->second.objects.push_back({category->second.name, category->second.group, box[0], box[1],
-                                   box[2], box[3], number(entry, "iscrowd") > 0});
+                                   box[2], box[3], number(entry, "iscrowd") > 0,
+                                   area < 0 ? box[2].get<double>() * box[3].get<double>() : area});
   return {};
 }
 

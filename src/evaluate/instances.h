@@ -20,6 +20,7 @@ struct Instance {
   double width = 0;
   double height = 0;
   bool crowd = false;
+  double area = 0;  // of the mask; that of the box where the file does not say
 };
 
 struct ImageInstances {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bicubic resampling, byte for byte as Pillow does it (MODEL.md 5.2).
+// Resampling: bicubic byte for byte as Pillow does it (MODEL.md 5.2), bilinear as OpenCV does.
 #pragma once
 
 #include <array>
@@ -36,5 +36,9 @@ Image resample(const Image& image, const Canvas& canvas, const Window& window);
 
 // Scales the whole picture to width x height.
 Image resize_bicubic(const Image& image, int width, int height);
+
+// The same bilinearly and without smoothing, byte for byte as OpenCV's INTER_LINEAR does it: what
+// detectors were trained with. Halving both sides exactly takes means of four, as it does there.
+Image resize_linear(const Image& image, int width, int height);
 
 }  // namespace fastvlm

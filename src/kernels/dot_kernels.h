@@ -21,6 +21,9 @@ inline constexpr int64_t kDotPanel = 32;
 // others spoils its neighbours only, enough that rescaling the sums costs a tenth.
 inline constexpr int64_t kDotGroup = 128;
 
+// So many products of 255 and 127 fit into a sum of 32 bits.
+inline constexpr int64_t kMostOneScaleColumns = 65'536;
+
 // Numbers closer together than this are one: 255 / range stays finite.
 inline constexpr float kLeastRange = 1e-35F;
 
@@ -59,6 +62,7 @@ struct DotProduct {
   const std::byte* x = nullptr;  // words, rows x_stride bytes apart
   int64_t x_stride = 0;
   const GroupScale* x_scales = nullptr;  // kInt8: [rows, groups]
+  bool one_scale = false;                // kInt8: they are all equal; cols <= kMostOneScaleColumns
   int64_t rows = 0;
   const DotMatrix::Packed* w = nullptr;
   int64_t panel = 0;

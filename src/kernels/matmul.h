@@ -11,7 +11,8 @@
 
 namespace fastvlm {
 
-enum class Activation { kNone, kGelu, kRelu };  // GELU is the exact one, with erf
+// GELU is the exact one, with erf; SiLU is x sigmoid(x).
+enum class Activation { kNone, kGelu, kRelu, kSilu };
 
 // What happens to a product before it is stored:
 //   y = residual + scale * activation(x W^T + bias)

@@ -21,6 +21,8 @@ inline float reference_activation(Activation activation, float x) {
       return reference_gelu(x);
     case Activation::kRelu:
       return std::max(x, 0.0F);
+    case Activation::kSilu:
+      return x / (1.0F + std::exp(-x));
     case Activation::kNone:
       break;
   }

@@ -2,6 +2,8 @@
 #include "kernels/convolution.h"
 
 #include "kernels/compare.h"
+#include "kernels/pooling.h"
+#include "kernels/spatial_convolution.h"
 
 namespace fastvlm {
 namespace {
@@ -17,6 +19,7 @@ struct Shape {
 double activated(Activation activation, double x) {
   if (activation == Activation::kRelu) return std::max(x, 0.0);
   if (activation == Activation::kNone) return x;
+  if (activation == Activation::kSilu) return x / (1.0 + std::exp(-x));
   return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
 }
 
@@ -95,6 +98,81 @@ TEST(Depthwise, Activations) {
   for (const int multiplier : {1, 2}) {
     check_depthwise({9, 10, 20, 7, 1, multiplier}, Activation::kGelu);
     check_depthwise({9, 10, 20, 3, 2, multiplier}, Activation::kRelu);
+    check_depthwise({9, 10, 20, 3, 1, multiplier}, Activation::kSilu);
+  }
+}
+
+// Maps with room between their pixels, as parts of a wider one.
+void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, double relative) {
+  SCOPED_TRACE(cat(s.height, " x ", s.width, " x ", s.channels, " kernel ", s.kernel, " stride ",
+                   s.stride, " to ", outputs));
+  Random random(11);
+  const std::vector<float> x = random.normals(s.height * s.width * s.channels);
+  const std::vector<float> weights = random.normals(outputs * s.channels * s.kernel * s.kernel);
+  const std::vector<float> bias = random.normals(outputs);
+  Expected expected = convolve(s, outputs, s.channels, x, weights, bias, Activation::kSilu);
+  for (double& bound : expected.bound) bound *= relative / 6e-7;
+  const std::vector<float> residual = random.normals(static_cast<int64_t>(expected.exact.size()));
+  for (size_t i = 0; i < residual.size(); ++i) expected.exact[i] += double{residual[i]};
+  const int64_t x_stride = s.channels + 5;
+  std::vector<float> wide(static_cast<size_t>(s.height * s.width * x_stride), 1e9F);
+  for (int64_t i = 0; i < s.height * s.width; ++i) {
+    std::copy_n(x.begin() + i * s.channels, s.channels, wide.begin() + i * x_stride);
+  }
+  test::compare(expected, [&](ThreadPool& pool) {
+    const SpatialConvolution conv =
+        make_spatial(pool, weights, bias, s.channels, s.kernel, s.stride, arithmetic);
+    const int64_t y_stride = outputs + 3;
+    const int64_t pixels = static_cast<int64_t>(expected.exact.size()) / outputs;
+    std::vector<float> wide_y(static_cast<size_t>(pixels * y_stride), test::Rows::kMarker);
+    convolve(
+        pool, {wide.data(), s.height, s.width, x_stride}, conv, wide_y.data(), y_stride,
+        {.activation = Activation::kSilu, .residual = residual.data(), .residual_stride = outputs});
+    std::vector<float> y(expected.exact.size());
+    for (int64_t i = 0; i < pixels; ++i) {
+      std::copy_n(wide_y.begin() + i * y_stride, outputs, y.begin() + i * outputs);
+      for (int64_t j = outputs; j < y_stride; ++j) {
+        EXPECT_EQ(wide_y[static_cast<size_t>(i * y_stride + j)], test::Rows::kMarker);
+      }
+    }
+    return y;
+  });
+}
+
+TEST(Spatial, OddShapes) {
+  for (const auto& s : {Shape{1, 1, 3, 3, 2, 0}, Shape{9, 14, 3, 3, 2, 0}, Shape{6, 5, 17, 3, 1, 0},
+                        Shape{8, 8, 33, 5, 2, 0}, Shape{33, 20, 8, 3, 1, 0}}) {
+    for (const int64_t outputs : {1, 16, 37}) {
+      check_spatial(s, outputs, Arithmetic::kF32, 6e-7);
+      check_spatial(s, outputs, Arithmetic::kBf16, 0.01);
+      check_spatial(s, outputs, Arithmetic::kInt8, 0.06);
+    }
+  }
+}
+
+TEST(Pooling, GreatestOfTheWindow) {
+  Random random(3);
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {2, 7}, {9, 6}}) {
+    constexpr int64_t kChannels = 3;
+    constexpr int64_t kStride = 4;
+    const std::vector<float> x = random.normals(height * width * kStride);
+    std::vector<float> y(x.size());
+    max_pool_5(test::pool_of(2), x.data(), height, width, kChannels, kStride, y.data(), kStride);
+    for (int64_t i = 0; i < height * width * kStride; ++i) {
+      const int64_t c = i % kStride;
+      if (c == kChannels) continue;
+      float greatest = -1e9F;
+      for (int64_t ky = -2; ky <= 2; ++ky) {
+        for (int64_t kx = -2; kx <= 2; ++kx) {
+          const int64_t in_y = i / kStride / width + ky;
+          const int64_t in_x = i / kStride % width + kx;
+          if (in_y < 0 || in_y >= height || in_x < 0 || in_x >= width) continue;
+          greatest =
+              std::max(greatest, x[static_cast<size_t>((in_y * width + in_x) * kStride + c)]);
+        }
+      }
+      EXPECT_EQ(y[static_cast<size_t>(i)], greatest);
+    }
   }
 }
 

@@ -15,6 +15,8 @@ double activated(Activation activation, double x) {
   switch (activation) {
     case Activation::kGelu:
       return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
     case Activation::kRelu:
       return std::max(x, 0.0);
     case Activation::kNone:
@@ -159,7 +161,7 @@ TEST(Matmul, EpilogueInItsOrder) {
     for (const int64_t k : {40, 800}) {
       for (const int64_t n : {5, 35}) {
         for (const Activation activation :
-             {Activation::kNone, Activation::kGelu, Activation::kRelu}) {
+             {Activation::kNone, Activation::kGelu, Activation::kRelu, Activation::kSilu}) {
           for (const int set : {0, 1, 2, 3, 4, 5, 6, 7}) {
             const Parts parts{(set & 1) != 0, activation, (set & 2) != 0, (set & 4) != 0, m == 2};
             if (set != 7 && m != 9 && activation != Activation::kGelu) continue;
@@ -197,7 +199,8 @@ TEST(MatmulInt8, EveryTypeAndNumberOfRows) {
 TEST(MatmulInt8, EpilogueInItsOrder) {
   Random random(7);
   for (const int64_t m : {1, 2, 30}) {
-    for (const Activation activation : {Activation::kNone, Activation::kGelu, Activation::kRelu}) {
+    for (const Activation activation :
+         {Activation::kNone, Activation::kGelu, Activation::kRelu, Activation::kSilu}) {
       check_product(Weights(WeightType::kQ4, 35, 192, random), m,
                     {true, activation, true, true, m == 2, Arithmetic::kInt8}, random);
     }

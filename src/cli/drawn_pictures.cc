@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/drawn_pictures.h"
+
+#include <algorithm>
+#include <cctype>
+#include <iomanip>
+#include <set>
+#include <sstream>
+
+#include "base/strings.h"
+#include "formats/atomic_file.h"
+#include "image/draw.h"
+#include "image/encode.h"
+
+namespace fastvlm::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_jpeg(const std::string& picture) {
+  std::string extension = fs::path(picture).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".jpg" || extension == ".jpeg";
+}
+
+fs::path drawn_name(const std::string& picture) {
+  return fs::path(picture).stem().concat(is_jpeg(picture) ? ".jpg" : ".png");
+}
+
+}  // namespace
+
+Status check_drawing(const fs::path& folder, const std::vector<std::string>& pictures) {
+  std::error_code failed;
+  if (!fs::is_directory(folder, failed)) {
+    return error(Code::kNotFound, cat("--draw ", folder.string(), ": no such folder"),
+                 "make the folder first");
+  }
+  std::set<fs::path> names;
+  for (const std::string& picture : pictures) {
+    fs::path place = fs::path(picture).parent_path();
+    if (place.empty()) place = ".";
+    if (fs::equivalent(place, folder, failed)) {
+      return error(Code::kUsage, cat("--draw ", folder.string(), ": holds ", picture, " itself"),
+                   "give another folder, so that no picture is written over");
+    }
+    if (const fs::path name = drawn_name(picture); !names.insert(name).second) {
+      return error(Code::kUsage, cat("--draw: two pictures would write ", name.string()),
+                   "look at them in two runs with a folder each");
+    }
+  }
+  return {};
+}
+
+Status write_drawn(const fs::path& folder, const std::string& picture, Image image,
+                   const std::vector<Detection>& detections) {
+  std::vector<LabelledBox> boxes;
+  for (const Detection& d : detections) {
+    std::ostringstream label;
+    label << printable(d.label) << ' ' << std::fixed << std::setprecision(2) << d.confidence;
+    boxes.push_back({d.box.x0, d.box.y0, d.box.x1, d.box.y1, label.str(), d.class_id});
+  }
+  draw_boxes(image, boxes);
+  const fs::path file = folder / drawn_name(picture);
+  FASTVLM_ASSIGN(const std::string bytes, is_jpeg(picture) ? encode_jpeg(image, file.string())
+                                                           : encode_png(image, file.string()));
+  return write_file_atomically(file, bytes);
+}
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the tags of a caption come from: --tags auto|none|FILE|LIST, --detector and its settings.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "caption/caption.h"
+#include "cli/find_detector.h"
+#include "cli/flags.h"
+
+namespace fastvlm::cli {
+
+class TagSource {
+ public:
+  TagSource();
+
+  void add_to(CLI::App& command);
+  // Loads the detector where one is wanted; call once, before tag(). Without weights `auto` means
+  // no tags, with a note when it was asked for.
+  Status prepare(const ModelFlags& model, ThreadPool& pool);
+  // Sets the request's tags and where they come from. `image` is upright.
+  Status tag(const Image& image, ThreadPool& pool, CaptionRequest& request) const;
+
+ private:
+  PromptFlags listed_;  // what --tags says, when it is not auto
+  std::string detector_name_;
+  DetectOptions options_;
+  bool counts_ = false;
+  std::optional<LoadedDetector> loaded_;
+};
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/detector.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "detect/letterbox.h"
+
+namespace fastvlm {
+namespace {
+
+constexpr int kLargestInput = 8192;
+
+float sigmoid(float x) {
+  return 1.0F / (1.0F + std::exp(-x));
+}
+
+// Cells whose best class is likely enough. False when a number is not finite.
+bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& options,
+                     std::vector<BoxCandidate>& out) {
+  const int64_t cells = head.height * head.width;
+  const int64_t classes = static_cast<int64_t>(head.scores.size()) / cells;
+  for (int64_t cell = 0; cell < cells; ++cell) {
+    const float* const logits = head.scores.data() + cell * classes;
+    int64_t best = 0;
+    bool finite = true;
+    for (int64_t c = 0; c < classes; ++c) {
+      finite = finite && std::isfinite(logits[c]);
+      if (logits[c] > logits[best]) best = c;
+    }
+    if (!finite) return false;
+    const float confidence = sigmoid(logits[best]);
+    if (!(confidence > options.confidence)) continue;
+    if (!options.classes.empty() &&
+        std::find(options.classes.begin(), options.classes.end(), best) == options.classes.end()) {
+      continue;
+    }
+    const Box box = decode_box(head.boxes.data() + cell * 4 * bins, bins,
+                               static_cast<float>(cell % head.width) + 0.5F,
+                               static_cast<float>(cell / head.width) + 0.5F, head.stride);
+    if (!std::isfinite(box.x0 + box.y0 + box.x1 + box.y1)) return false;
+    out.push_back({box, confidence, static_cast<int>(best)});
+  }
+  return true;
+}
+
+}  // namespace
+
+Status check(const DetectOptions& options) {
+  if (options.size < kDetectorStride || options.size > kLargestInput ||
+      options.size % kDetectorStride != 0) {
+    return error(Code::kUsage,
+                 cat("size: expected a multiple of ", kDetectorStride, " from ", kDetectorStride,
+                     " to ", kLargestInput, ", found ", options.size),
+                 "640 is what YOLO detectors are trained with");
+  }
+  const auto fraction = [](float value) { return value >= 0.0F && value <= 1.0F; };
+  if (!fraction(options.confidence) || !fraction(options.iou)) {
+    return error(Code::kUsage, cat("confidence and IoU: expected numbers from 0 to 1, found ",
+                                   options.confidence, " and ", options.iou));
+  }
+  return {};
+}
+
+struct Detector::State {
+  YoloLayers layers;
+  std::vector<std::string> names;
+  Arithmetic arithmetic = Arithmetic::kF32;
+  std::mutex mutex;
+  std::vector<std::unique_ptr<MapStore>> idle;  // memory of earlier calls
+};
+
+Detector::Detector(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+Detector::~Detector() = default;
+
+Result<Detector> Detector::load(const DetectorWeights& weights, ThreadPool& pool,
+                                Arithmetic arithmetic) {
+  auto state = std::make_unique<State>();
+  FASTVLM_ASSIGN(state->layers, read_yolo(weights, pool, arithmetic));
+  const int64_t classes = state->layers.classes;
+  state->arithmetic = arithmetic;
+  state->names = weights.class_names;
+  if (state->names.empty() && classes == static_cast<int64_t>(coco_names().size())) {
+    state->names = coco_names();
+  }
+  state->names.resize(static_cast<size_t>(classes));
+  for (size_t i = 0; i < state->names.size(); ++i) {
+    std::string& name = state->names[i];
+    name = printable(trimmed(name));  // they stand in prompts, a line each
+    if (name.empty()) name = cat("class ", i);
+  }
+  return Detector(std::move(state));
+}
+
+const std::string& Detector::kind() const {
+  return state_->layers.kind;
+}
+int64_t Detector::parameters() const {
+  return state_->layers.parameters;
+}
+const std::vector<std::string>& Detector::names() const {
+  return state_->names;
+}
+Arithmetic Detector::arithmetic() const {
+  return state_->arithmetic;
+}
+
+int Detector::class_id(std::string_view name) const {
+  const auto found = std::find(state_->names.begin(), state_->names.end(), name);
+  return found == state_->names.end() ? -1 : static_cast<int>(found - state_->names.begin());
+}
+
+std::array<HeadOutput, 3> Detector::run(const float* pixels, int64_t height, int64_t width,
+                                        ThreadPool& pool) const {
+  std::unique_ptr<MapStore> store;
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (!state_->idle.empty()) {
+      store = std::move(state_->idle.back());
+      state_->idle.pop_back();
+    }
+  }
+  if (store == nullptr) store = std::make_unique<MapStore>();
+  auto outputs = run_yolo(state_->layers, pixels, height, width, *store, pool);
+  const std::lock_guard lock(state_->mutex);
+  state_->idle.push_back(std::move(store));
+  return outputs;
+}
+
+Result<std::vector<Detection>> Detector::detect(const Image& image, const DetectOptions& options,
+                                                ThreadPool& pool) const {
+  FASTVLM_RETURN_IF_ERROR(check(options));
+  const Letterbox plan = plan_letterbox(image.width, image.height, options.size, options.square);
+  const std::vector<float> pixels = network_input(apply_letterbox(image, plan));
+  std::vector<BoxCandidate> candidates;
+  for (const HeadOutput& head : run(pixels.data(), plan.height, plan.width, pool)) {
+    if (!take_candidates(head, state_->layers.bins, options, candidates)) {
+      return error(Code::kInvalid, cat(kind(), ": the network's output is not finite"),
+                   "the weights are damaged; fetch them again");
+    }
+  }
+  std::vector<Detection> detections;
+  for (const BoxCandidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
+    detections.push_back({kept.class_id, names()[static_cast<size_t>(kept.class_id)],
+                          kept.confidence,
+                          box_in_picture(kept.box, plan, image.width, image.height)});
+  }
+  return detections;
+}
+
+}  // namespace fastvlm
