@@ -163,7 +163,7 @@ TEST_F(RatePage, SummaryOfWhatWasPressed) {
       for (int question = 0; question < 3; ++question) rate(value);
     }
     EXPECT_TRUE(
-        browser_->becomes("document.getElementById('progress').textContent.includes('4 rated')"));
+        browser_->becomes("document.getElementById('progress').textContent.includes('all rated')"));
   }
   const test::Run run = test::fastvlm({"rate", folder_.path().string(), "--summary", "--json"});
   ASSERT_EQ(run.code, 0) << run.err;
@@ -184,6 +184,7 @@ TEST_F(RatePage, FitsANarrowWindow) {
   browser_->look(360, true);
   begin("Ann");
   EXPECT_EQ(browser_->value("document.documentElement.scrollWidth <= 360"), true);
+  EXPECT_EQ(browser_->value("document.getElementById('caption').clientWidth > 280"), true);
 }
 
 }  // namespace
