@@ -32,8 +32,9 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = cpu_count();
+ThreadPool::ThreadPool(int threads)
+    : claimed_(static_cast<size_t>(threads > 0 ? threads : cpu_count())) {
+  threads = static_cast<int>(claimed_.size());
   try {
     for (int thread = 1; thread < threads; ++thread) {
       workers_.emplace_back([this, thread] { work(thread); });
@@ -58,22 +59,36 @@ void ThreadPool::run_erased(Erased fn, const void* context) {
   fn_ = fn;
   context_ = context;
   pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const uint32_t generation = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
   fn(context, 0);
+  for (int share = 1; share < size(); ++share) {
+    if (!claim(share, generation)) continue;
+    fn(context, share);
+    pending_.fetch_sub(1, std::memory_order_acq_rel);
+  }
   for (int left = pending_.load(std::memory_order_acquire); left != 0;
        left = pending_.load(std::memory_order_acquire)) {
     wait_while(pending_, left);
   }
 }
 
-void ThreadPool::work(int thread) {
+// Every share is claimed once in every run. Whoever claims one of run `generation` may read fn_ and
+// context_: they change only after all shares are done.
+bool ThreadPool::claim(int share, uint32_t generation) {
+  uint32_t before = generation - 1;
+  return claimed_[static_cast<size_t>(share)].compare_exchange_strong(
+      before, generation, std::memory_order_acq_rel, std::memory_order_relaxed);
+}
+
+void ThreadPool::work(int share) {
   uint32_t seen = 0;
   while (true) {
     wait_while(generation_, seen);
-    ++seen;
+    seen = generation_.load(std::memory_order_acquire);  // it may have slept through several
     if (stopping_.load(std::memory_order_relaxed)) return;
-    fn_(context_, thread);
+    if (!claim(share, seen)) continue;
+    fn_(context_, share);
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fixed team of threads that run one function together. Goals: a step of microseconds can be
-// shared (waiting threads spin for a moment before they sleep), and the split of work does not
-// depend on timing, so that results do not either. Non-goals: queues, futures, nested parallelism.
+// shared (waiting threads spin for a moment before they sleep), the split of work does not depend
+// on timing, so that results do not either, and a thread that the system has not woken yet, on a
+// busy machine, keeps nobody waiting. Non-goals: queues, futures, nested parallelism.
 #pragma once
 
 #include <algorithm>
@@ -22,16 +23,17 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls fn(thread) once on each thread of the team, the caller being thread 0, and returns when
-  // all are done. One caller at a time; fn must not call the pool again.
+  // Calls fn(share) once for each share 0..size()-1, at the same time as far as the threads are
+  // awake, and returns when all are done. The caller takes share 0, and what nobody else has taken
+  // by the time it is done. One caller at a time; fn must not call the pool again.
   template <typename Function>
   void run(const Function& fn) {
     run_erased(
-        [](const void* context, int thread) { (*static_cast<const Function*>(context))(thread); },
+        [](const void* context, int share) { (*static_cast<const Function*>(context))(share); },
         &fn);
   }
 
-  // Calls fn(begin, end) on contiguous parts of [0, count), one a thread, split at multiples of
+  // Calls fn(begin, end) on contiguous parts of [0, count), one a share, split at multiples of
   // `grain`.
   template <typename Function>
   void parallel_for(int64_t count, int64_t grain, const Function& fn) {
@@ -41,24 +43,26 @@ class ThreadPool {
       return;
     }
     const int64_t team = size();
-    run([&](int thread) {
-      const int64_t begin = blocks * thread / team * grain;
-      const int64_t end = std::min(blocks * (thread + 1) / team * grain, count);
+    run([&](int share) {
+      const int64_t begin = blocks * share / team * grain;
+      const int64_t end = std::min(blocks * (share + 1) / team * grain, count);
       if (begin < end) fn(begin, end);
     });
   }
 
  private:
-  using Erased = void (*)(const void* context, int thread);
+  using Erased = void (*)(const void* context, int share);
 
   void run_erased(Erased fn, const void* context);
-  void work(int thread);
+  void work(int share);
+  bool claim(int share, uint32_t generation);
 
   std::vector<std::thread> workers_;
   Erased fn_ = nullptr;
   const void* context_ = nullptr;
-  std::atomic<uint32_t> generation_{0};  // counts runs; workers wait for it to move
-  std::atomic<int> pending_{0};          // workers still busy with this run
+  std::atomic<uint32_t> generation_{0};         // counts runs; workers wait for it to move
+  std::vector<std::atomic<uint32_t>> claimed_;  // [size()] the last run in which a share was taken
+  std::atomic<int> pending_{0};  // shares of this run that are not done, without the first
   std::atomic<bool> stopping_{false};
 };
 

@@ -18,6 +18,17 @@ Exit wrong_use(const CLI::App& program, const CLI::ParseError& problem) {
                       cat("see ", command, " --help")));
 }
 
+// CLI11 lets `--option=` take the next argument as its value, which hides an empty shell variable.
+Status check_empty_values(int argc, char** argv) {
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    const std::string_view argument = argv[i];
+    if (!argument.starts_with("--") || argument.find('=') != argument.size() - 1) continue;
+    return error(Code::kUsage, cat(argument, ": expected a value after the sign, found none"),
+                 "give the value, or leave the option out");
+  }
+  return {};
+}
+
 int run(int argc, char** argv) {
   handle_signals();
   CLI::App program("Describes pictures with FastVLM, on the CPU.", "fastvlm");
@@ -34,6 +45,7 @@ int run(int argc, char** argv) {
   add_evaluate(program, chosen);
   add_rate(program, chosen);
   add_dev(program, chosen);
+  if (const Status status = check_empty_values(argc, argv); !status.ok()) return report(status);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

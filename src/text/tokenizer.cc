@@ -118,14 +118,11 @@ Result<Tokenizer> Tokenizer::make(TokenizerParts parts) {
   tokenizer.vocabulary_ = std::move(vocabulary);
   tokenizer.nfc_ = parts.nfc;
   tokenizer.added_ = std::move(parts.added);
-  for (const AddedToken& token : tokenizer.added_) {
-    tokenizer.starts_added_.set(static_cast<uint8_t>(token.content[0]));
-  }
-  auto& order = tokenizer.longest_first_;
+  auto& order = tokenizer.by_content_;
   order.resize(tokenizer.added_.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return tokenizer.added_[a].content.size() > tokenizer.added_[b].content.size();
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return tokenizer.added_[a].content < tokenizer.added_[b].content;
   });
   return tokenizer;
 }
@@ -150,12 +147,20 @@ bool Tokenizer::is_special(TokenId id) const {
 }
 
 const AddedToken* Tokenizer::added_at(std::string_view text) const {
-  if (!starts_added_[static_cast<uint8_t>(text[0])]) return nullptr;
-  for (const uint32_t i : longest_first_) {
-    const std::string& content = added_[i].content;
-    if (text.substr(0, content.size()) == content) return &added_[i];
+  // Byte by byte the range of tokens that begin like `text` narrows. One that ends here is the
+  // first of its range, and the last one met is the longest.
+  const AddedToken* longest = nullptr;
+  auto first = by_content_.begin();
+  auto last = by_content_.end();
+  for (size_t depth = 0; first != last; ++depth) {
+    if (added_[*first].content.size() == depth) longest = &added_[*first++];
+    if (depth == text.size()) break;
+    const auto byte_of = [&](uint32_t i) { return static_cast<uint8_t>(added_[i].content[depth]); };
+    const auto byte = static_cast<uint8_t>(text[depth]);
+    first = std::ranges::lower_bound(first, last, byte, {}, byte_of);
+    last = std::ranges::upper_bound(first, last, byte, {}, byte_of);
   }
-  return nullptr;
+  return longest;
 }
 
 Status Tokenizer::append_plain(std::string_view text, std::vector<TokenId>& ids) const {

@@ -5,7 +5,6 @@
 // vocabulary, other tokenizer families (refused by name).
 #pragma once
 
-#include <bitset>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -64,9 +63,8 @@ class Tokenizer {
   Bpe bpe_;
   Splitter splitter_;
   bool nfc_ = true;
-  std::vector<AddedToken> added_;        // in order of id
-  std::vector<uint32_t> longest_first_;  // indices into added_
-  std::bitset<256> starts_added_;        // the bytes with which added tokens start
+  std::vector<AddedToken> added_;     // in order of id
+  std::vector<uint32_t> by_content_;  // indices into added_, in order of content
 };
 
 // Decodes ids as they come and gives out whole characters only: what push() and finish() return,

@@ -80,5 +80,15 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
   }
 }
 
+// More threads than cores and shares of nothing: most are done by the caller before a worker wakes.
+TEST(ThreadPool, EveryShareIsDoneOnceWhoeverTakesIt) {
+  ThreadPool pool(9);
+  std::vector<int> shares(9);
+  for (int repeat = 1; repeat <= 20000; ++repeat) {
+    pool.run([&](int share) { ++shares[static_cast<size_t>(share)]; });
+    for (const int count : shares) ASSERT_EQ(count, repeat);
+  }
+}
+
 }  // namespace
 }  // namespace fastvlm

@@ -74,6 +74,11 @@ TEST(Misuse, AnEmptyPromptIsNotTheDefault) {
                  "--prompt");
 }
 
+TEST(Misuse, AnEmptyValueTakesNoOtherArgument) {
+  expect_refused(test::fastvlm({"caption", "--model=", kModel, kPicture}), 1,
+                 "--model=: expected a value");
+}
+
 TEST(Misuse, TokenizersSayWhenTheirInputFails) {
   const test::Run outside =
       test::fastvlm({"detokenize", "--tokenizer", kModel}, {.input = "[18446744073709551615]\n"});

@@ -92,6 +92,24 @@ TEST(Tokenizer, LongestAddedTokenWins) {
   EXPECT_EQ(tokenizer->token_bytes(350), "");  // a hole
 }
 
+TEST(Tokenizer, ThousandsOfAddedTokensWithOnePrefix) {
+  auto json = test::small_tokenizer();
+  for (int i = 0; i < 4000; ++i) {
+    json["added_tokens"].push_back(
+        {{"id", 400 + i}, {"content", "<|reserved_" + std::to_string(i)}, {"special", true}});
+  }
+  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
+  std::string text;
+  std::vector<TokenId> expected;
+  for (int i = 0; i < 4000; i += 7) {
+    text += "<|reserved_" + std::to_string(i) + "<";  // the longest: 10 before 1
+    expected.push_back(400 + i);
+    expected.push_back('<');
+  }
+  EXPECT_EQ(*tokenizer->encode(text, Trust::kTrusted), expected);
+}
+
 TEST(Tokenizer, AddedTokensMayAlsoStandInTheVocabulary) {
   auto json = test::small_tokenizer();
   json["model"]["vocab"]["<|im_end|>"] = kEnd;
