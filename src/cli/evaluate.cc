@@ -219,6 +219,10 @@ Status EvaluateCommand::check_use() const {
                               : "--data holds the references: --references has no place beside it",
                  "see fastvlm evaluate --help");
   }
+  if (!compare.empty() && !(report.empty() && per_image.empty() && save_frequencies.empty())) {
+    return error(Code::kUsage, "--compare writes no report and no scores by image",
+                 "evaluate each file alone with --predictions for these");
+  }
   if (!compare.empty() && resamples == 0) {
     return error(Code::kUsage, "--compare: expected resamples, found 0",
                  "leave --resamples out, or give 1000");

@@ -112,11 +112,33 @@ TEST_F(EvaluateCommandTest, ComparesTwoFiles) {
   EXPECT_EQ(difference["p_value"], 1);
 }
 
+TEST_F(EvaluateCommandTest, ComparesGroundingAndForm) {
+  write("refs.json", R"([{"image_id": 1, "caption": "A dog."}])");
+  write("instances.json", R"({"images": [{"id": 1, "width": 9, "height": 9}],
+                              "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}],
+                              "annotations": [{"image_id": 1, "category_id": 18,
+                                               "bbox": [0, 0, 3, 3], "iscrowd": 0}]})");
+  write("a.json",
+        R"([{"image_id": 1, "caption": "1. Main Focus – A dog.\n7. Style & Aesthetic – Calm."}])");
+  write("b.json",
+        R"([{"image_id": 1, "caption": "1. Main Focus – A cat.\n7. Style & Aesthetic – Calm."}])");
+  const std::vector<std::string> arguments = {"--compare",      "a.json",    "b.json",
+                                              "--references",   "refs.json", "--instances",
+                                              "instances.json", "--metrics", "rouge"};
+  const test::Run run = evaluate(arguments);
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("CHAIR-i             0.0 %  100.0 %     100.0 %"));
+  EXPECT_THAT(run.out, HasSubstr("sections_present    0.0 %    0.0 %       0.0 %"));
+}
+
 TEST_F(EvaluateCommandTest, WrongUseAndBadInput) {
   expect_error(evaluate({"--references", "refs.json"}), 1, "--predictions FILE, --compare A B");
   expect_error(evaluate({"--predictions", "preds.json"}), 1, "expected --references FILE");
   expect_error(evaluate({"--data", "refs.json", "--references", "refs.json"}), 1,
                "--references has no place beside it");
+  expect_error(evaluate({"--compare", "preds.json", "preds.json", "--references", "refs.json",
+                         "--report", "report.html"}),
+               1, "--compare writes no report");
   expect_error(evaluate_predictions({"--limit", "3"}), 1, "--limit requires --data");
   expect_error(evaluate_predictions({"--metrics", "spice"}), 1, "unknown metric spice");
   expect_error(evaluate({"--predictions", "none.json", "--references", "refs.json"}), 2,
