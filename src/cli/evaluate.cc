@@ -3,6 +3,7 @@
 // true.
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "cli/caption_set.h"
 #include "cli/commands.h"
@@ -68,6 +69,16 @@ struct EvaluateCommand {
   size_t failed_ = 0;  // pictures that could not be captioned
 };
 
+// A mistyped id would otherwise go unseen.
+void warn_of_unused_factors(const Factors& factors, EvaluationSet& set) {
+  std::set<std::string> unused;
+  for (const auto& entry : factors) unused.insert(entry.first);
+  for (const EvaluatedImage& image : set.images) unused.erase(image.id);
+  if (unused.empty()) return;
+  set.warnings.push_back(cat(unused.size(), unused.size() == 1 ? " image" : " images",
+                             " of --factors not scored: ", listed({unused.begin(), unused.end()})));
+}
+
 Result<MeteorModules> EvaluateCommand::load_modules() const {
   MeteorModules modules;
   modules.stem = false;
@@ -122,6 +133,7 @@ Result<Evaluation> EvaluateCommand::evaluate_model(const CaptionFile& reference_
 
 Result<Evaluation> EvaluateCommand::finish(const std::string& name, EvaluationSet set,
                                            const EvaluationOptions& options) const {
+  warn_of_unused_factors(options.factors, set);
   for (const std::string& warning : set.warnings) warn(cat(name, ": ", warning));
   return fastvlm::evaluate(name, std::move(set), options);
 }

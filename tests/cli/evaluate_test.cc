@@ -112,6 +112,14 @@ TEST_F(EvaluateCommandTest, ComparesTwoFiles) {
   EXPECT_EQ(difference["p_value"], 1);
 }
 
+TEST_F(EvaluateCommandTest, FactorsOfUnknownImagesAreNamed) {
+  write("factors.json", R"({"229858": ["night"], "77": ["night"]})");
+  const test::Run run = evaluate_predictions({"--factors", "factors.json", "--metrics", "rouge"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("1 image of --factors not scored: 77"));
+  EXPECT_THAT(run.out, HasSubstr("night        1"));
+}
+
 TEST_F(EvaluateCommandTest, ComparesGroundingAndForm) {
   write("refs.json", R"([{"image_id": 1, "caption": "A dog."}])");
   write("instances.json", R"({"images": [{"id": 1, "width": 9, "height": 9}],
