@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -174,8 +174,9 @@ TEST_F(RatePage, SummaryOfWhatWasPressed) {
     const json& precise = summary["models"]["hidden-float"][question];
     EXPECT_EQ(precise["ratings"], 4);
     EXPECT_EQ(precise["mean"], 1.5);
-    // 1.96 standard errors; the deviation of 1 2 1 2 is 1 / sqrt(3).
-    EXPECT_NEAR(precise["interval_95"][0], 1.5 - 1.96 / std::sqrt(12.0), 1e-12);
+    // 1.96 standard errors; the deviation of 1 1 2 2 is 1 / sqrt(3).
+    EXPECT_EQ(precise["interval_95"][0], 1);  // the scale ends there
+    EXPECT_NEAR(precise["interval_95"][1], 1.5 + 1.96 / std::sqrt(12.0), 1e-12);
     EXPECT_EQ(summary["models"]["hidden-q4"][question]["mean"], 3.25);
   }
 }
