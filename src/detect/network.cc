@@ -184,9 +184,23 @@ std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, const float* pixels
   const int64_t n4 = layers.top_down[0].cv2.channels_out;
   const int64_t down3 = layers.bottom_up[0].down.channels_out;
   const int64_t down4 = layers.bottom_up[1].down.channels_out;
-  // What the neck reads side by side; each part is written where it will be read.
-  const OwnedMap up5_p4(store, h[1], w[1], p5 + p4);
+  const auto down_stage = [&](const Map& x, const DownStage& stage, const Map& y) {
+    const OwnedMap half(store, halved(x.height), halved(x.width), stage.down.channels_out);
+    pass.conv(x, stage.down, half);
+    pass.csp(half, stage.csp, y);
+  };
+  auto quarter = std::make_unique<OwnedMap>(store, height / 4, width / 4,
+                                            layers.backbone[0].csp.cv2.channels_out);
+  {
+    const Map image{const_cast<float*>(pixels), height, width, 3, 3};  // only read
+    const OwnedMap half(store, height / 2, width / 2, layers.stem.channels_out);
+    pass.conv(image, layers.stem, half);
+    down_stage(half, layers.backbone[0], *quarter);
+  }
+  // What the neck reads side by side; each part is written where it will be read. The largest has
+  // the memory of the first map, which is no longer needed.
   const OwnedMap up4_p3(store, h[0], w[0], n4 + p3);
+  const OwnedMap up5_p4(store, h[1], w[1], p5 + p4);
   const OwnedMap down3_n4(store, h[1], w[1], down3 + n4);
   const OwnedMap down4_p5(store, h[2], w[2], down4 + p5);
   const Map map_p3 = up4_p3->slice(n4, p3);
@@ -194,21 +208,8 @@ std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, const float* pixels
   const Map map_p5 = down4_p5->slice(down4, p5);
   const Map map_n4 = down3_n4->slice(down3, n4);
 
-  const auto down_stage = [&](const Map& x, const DownStage& stage, const Map& y) {
-    const OwnedMap half(store, halved(x.height), halved(x.width), stage.down.channels_out);
-    pass.conv(x, stage.down, half);
-    pass.csp(half, stage.csp, y);
-  };
-  {
-    const Map image{const_cast<float*>(pixels), height, width, 3, 3};  // only read
-    const OwnedMap quarter(store, height / 4, width / 4, layers.backbone[0].csp.cv2.channels_out);
-    {
-      const OwnedMap half(store, height / 2, width / 2, layers.stem.channels_out);
-      pass.conv(image, layers.stem, half);
-      down_stage(half, layers.backbone[0], quarter);
-    }
-    down_stage(quarter, layers.backbone[1], map_p3);
-  }
+  down_stage(*quarter, layers.backbone[1], map_p3);
+  quarter.reset();
   down_stage(map_p3, layers.backbone[2], map_p4);
   {
     const OwnedMap last(store, h[2], w[2], layers.backbone[3].csp.cv2.channels_out);

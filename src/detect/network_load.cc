@@ -11,6 +11,9 @@ namespace {
 
 // Ultralytics' own, not PyTorch's.
 constexpr double kBatchNormEps = 1e-3;
+// Convolutions of no more inputs stay at bf16 in an int8 network: they are as fast there, and it is
+// they, the early ones before all, whose rounding costs accuracy (docs/ACCURACY.md).
+constexpr int64_t kNarrowInputs = 48;
 constexpr int64_t kHeadWidth = 64;  // channels of an attention head
 constexpr const char* kFamily =
     "only detection networks of the YOLO11 and YOLOv8 families are read";
@@ -182,13 +185,19 @@ class Reader {
     return {};
   }
 
+  Arithmetic arithmetic_of(int64_t inputs, const Wanted& wanted) const {
+    if (wanted.exact) return Arithmetic::kF32;
+    const bool narrow = inputs <= kNarrowInputs && arithmetic_ == Arithmetic::kInt8;
+    return narrow ? Arithmetic::kBf16 : arithmetic_;
+  }
+
   ConvLayer packed(const Folded& folded, int64_t inputs, const Wanted& wanted) {
     ConvLayer layer;
     layer.stride = wanted.stride;
     layer.channels_in = inputs;
     layer.channels_out = folded.outputs;
     layer.activation = wanted.activation;
-    const Arithmetic arithmetic = wanted.exact ? Arithmetic::kF32 : arithmetic_;
+    const Arithmetic arithmetic = arithmetic_of(inputs, wanted);
     if (!wanted.depthwise && wanted.kernel == 1) {
       layer.conv = pointwise(folded.weights, folded.bias, inputs, arithmetic);
       return layer;

@@ -13,7 +13,7 @@ namespace {
 
 // Output pixels a strip: enough that the rows around it, which the next strip reads again, are few
 // beside its own, and that its inputs stay in the second-level cache.
-constexpr int64_t kStripPixels = 320;
+constexpr int64_t kStripPixels = 640;
 // Strips that a small map has at least, so that a team shares it.
 constexpr int64_t kLeastStrips = 4;
 // Rows of words gathered at a time: eleven tiles of a product.
