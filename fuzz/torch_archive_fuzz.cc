@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a PyTorch archive, or, where they are no archive, as the pickle in one: an error with
-// a next step, or tensors as large as their shapes say.
+// Any bytes as a PyTorch archive, or, where they are no archive, as the pickle in one: an error
+// with a next step, or tensors as large as their shapes say.
 #include <algorithm>
 #include <cstdlib>
 
