@@ -5,14 +5,25 @@
 
 namespace fastvlm {
 
-// Seconds since its construction, by a clock that never goes back.
+// Seconds by a clock that never goes back.
 class Stopwatch {
  public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  // Since its construction or its last lap.
+  double seconds() const { return since(std::chrono::steady_clock::now()); }
+
+  // The same; the next lap begins.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double taken = since(now);
+    start_ = now;
+    return taken;
   }
 
  private:
+  double since(std::chrono::steady_clock::time_point now) const {
+    return std::chrono::duration<double>(now - start_).count();
+  }
+
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

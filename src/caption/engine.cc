@@ -2,27 +2,15 @@
 #include "caption/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/sha256.h"
+#include "base/stopwatch.h"
 #include "base/strings.h"
 #include "kernels/dot_matrix.h"
 
 namespace fastvlm {
 namespace {
-
-class Stopwatch {
- public:
-  // Seconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 std::string folder_name(const std::filesystem::path& folder) {
   std::error_code ignored;
