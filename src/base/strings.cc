@@ -84,10 +84,14 @@ std::string with_thousands(long long value) {
   return digits;
 }
 
-std::string megabytes(double bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f MB", bytes / 1e6);
+std::string fixed(double value, int digits) {
+  char text[400];  // the largest double has 309 digits before the point
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
+}
+
+std::string megabytes(double bytes) {
+  return fixed(bytes / 1e6, 1) + " MB";
 }
 
 }  // namespace fastvlm

@@ -42,6 +42,7 @@ std::string printable(std::string_view text);
 
 // 1234567 -> "1,234,567"; used for parameter counts.
 std::string with_thousands(long long value);
+std::string fixed(double value, int digits);  // 2.346, 2 -> "2.35"
 // Bytes in MB (1e6), one decimal: "356.6 MB".
 std::string megabytes(double bytes);
 

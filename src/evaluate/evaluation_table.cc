@@ -2,7 +2,6 @@
 #include "evaluate/evaluation_table.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/strings.h"
 
@@ -11,10 +10,8 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-std::string fixed(double value, int digits = 4) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
+std::string score(double value) {
+  return fixed(value, 4);
 }
 
 std::string percent(double share) {
@@ -50,7 +47,7 @@ std::string modules_text(const Scores& scores) {
 }
 
 std::string shown(const std::optional<double>& value) {
-  return value ? fixed(*value) : "";
+  return value ? score(*value) : "";
 }
 
 std::string images_text(size_t count) {
@@ -63,9 +60,9 @@ std::string corpus_table(const Evaluation& evaluation) {
   for (const Metric metric : kAllMetrics) {
     const auto m = static_cast<size_t>(metric);
     if (!corpus[m]) continue;
-    Row row = {std::string(metric_name(metric)), fixed(*corpus[m])};
+    Row row = {std::string(metric_name(metric)), score(*corpus[m])};
     const auto& interval = evaluation.intervals[m];
-    if (interval) row.push_back(cat("[", fixed(interval->low), ", ", fixed(interval->high), "]"));
+    if (interval) row.push_back(cat("[", score(interval->low), ", ", score(interval->high), "]"));
     rows.push_back(std::move(row));
   }
   return aligned(rows);
@@ -123,7 +120,7 @@ std::string rubric_table(const std::vector<CaptionRubric>& all) {
 // Shares that both evaluations have, without intervals.
 void add_share_rows(const Evaluation& first, const Evaluation& second, std::vector<Row>& rows) {
   const auto add = [&rows](std::string_view name, double a, double b) {
-    rows.push_back({std::string(name), percent(a), percent(b), cat(fixed(100 * (b - a), 1), " %")});
+    rows.push_back({std::string(name), percent(a), percent(b), percent(b - a)});
   };
   if (first.grounding && second.grounding) {
     const GroundingCounts& a = first.grounding->corpus;
@@ -165,8 +162,8 @@ std::string to_table(const Evaluation& first, const Evaluation& second,
     if (!differences[m]) continue;
     const Interval& interval = differences[m]->interval;
     rows.push_back({std::string(metric_name(metric)), shown(a[m]), shown(b[m]),
-                    fixed(differences[m]->value),
-                    cat("[", fixed(interval.low), ", ", fixed(interval.high), "]"),
+                    score(differences[m]->value),
+                    cat("[", score(interval.low), ", ", score(interval.high), "]"),
                     fixed(differences[m]->p_value, 3)});
   }
   add_share_rows(first, second, rows);

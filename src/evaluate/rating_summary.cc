@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -36,12 +35,6 @@ double distance(const Counts& totals, size_t a, size_t b) {
   for (size_t i = std::min(a, b); i <= std::max(a, b); ++i) between += totals[i];
   between -= (totals[a] + totals[b]) / 2;
   return between * between;
-}
-
-std::string fixed(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
 }
 
 }  // namespace
