@@ -10,9 +10,9 @@
 #include "kernels/attention.h"
 #include "kernels/convolution.h"
 #include "kernels/elementwise.h"
+#include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
 #include "kernels/table.h"
-#include "machine_limits.h"
 #include "team.h"
 
 namespace fastvlm {
@@ -55,11 +55,11 @@ void count_operations(benchmark::State& state, double operations, double peak) {
 }
 
 void count_flops(benchmark::State& state, double flops) {
-  count_operations(state, flops, bench::peak_flops());
+  count_operations(state, flops, peak_flops());
 }
 
 void count_bytes(benchmark::State& state, double bytes) {
-  const double peak = bench::peak_read();
+  const double peak = peak_read();
   const double done = bytes * static_cast<double>(state.iterations());
   state.counters["GB/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
   state.counters["of_read"] = benchmark::Counter(done / peak, benchmark::Counter::kIsRate);
@@ -120,7 +120,7 @@ void BM_MatmulInt8(benchmark::State& state) {
   const std::vector<float> x = numbers(m * k);
   std::vector<float> y(static_cast<size_t>(m * n));
   for (auto _ : state) matmul(pool(), x.data(), m, k, w, y.data(), n);
-  count_operations(state, 2.0 * static_cast<double>(m * n * k), bench::peak_dot_operations());
+  count_operations(state, 2.0 * static_cast<double>(m * n * k), peak_dot_operations());
   if (m == 1) count_bytes(state, static_cast<double>(w.bytes()));
 }
 BENCHMARK(BM_MatmulInt8)

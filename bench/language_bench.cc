@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/machine_limits.h"
 #include "language/qwen2.h"
-#include "machine_limits.h"
 #include "team.h"
 
 namespace fastvlm {
@@ -69,8 +69,7 @@ void BM_Prefill(benchmark::State& state) {
   const int64_t embedding = weights.config().vocab_size * weights.config().hidden_size;
   const double operations =
       2.0 * static_cast<double>((weights.parameters() - embedding) * tokens + embedding);
-  const double peak =
-      arithmetic == Arithmetic::kInt8 ? bench::peak_dot_operations() : bench::peak_flops();
+  const double peak = arithmetic == Arithmetic::kInt8 ? peak_dot_operations() : peak_flops();
   const double done = operations * static_cast<double>(state.iterations());
   state.counters["GOP/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
   state.counters["of_peak"] = benchmark::Counter(done / peak, benchmark::Counter::kIsRate);
@@ -91,8 +90,7 @@ void BM_Decode(benchmark::State& state) {
   }
   const double read = static_cast<double>(weights.bytes() * state.iterations());
   state.counters["GB/s"] = benchmark::Counter(read * 1e-9, benchmark::Counter::kIsRate);
-  state.counters["of_read"] =
-      benchmark::Counter(read / bench::peak_read(), benchmark::Counter::kIsRate);
+  state.counters["of_read"] = benchmark::Counter(read / peak_read(), benchmark::Counter::kIsRate);
 }
 
 constexpr int kF32 = static_cast<int>(Arithmetic::kF32);

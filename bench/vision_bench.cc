@@ -13,7 +13,7 @@
 #include <random>
 #include <string_view>
 
-#include "machine_limits.h"
+#include "kernels/machine_limits.h"
 #include "vision/tower.h"
 
 namespace fastvlm {
@@ -135,7 +135,7 @@ int run(int count, char** arguments) {
   const std::vector<float> pixels = picture(side);
   double peak = 0.0;
   for (int i = 0; i < repetitions; ++i) {
-    peak = std::max(peak, bench::peak_dot_operations());
+    peak = std::max(peak, peak_dot_operations());
     for (Run& r : runs) r.encode(pixels, side, pool);
   }
   std::printf("int8 peak of a thread %.0f GOP/s\n", peak * 1e-9);

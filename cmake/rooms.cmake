@@ -44,7 +44,7 @@ function(fastvlm_room_test room)
   target_compile_options(${room}_test PRIVATE ${FASTVLM_WARNINGS} ${FASTVLM_QUICK_COMPILE})
   target_compile_definitions(${room}_test PRIVATE FASTVLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                   FASTVLM_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  target_link_libraries(${room}_test PRIVATE fastvlm_${room} ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  target_link_libraries(${room}_test PRIVATE $<TARGET_NAME_IF_EXISTS:fastvlm_${room}> ${ARG_LINK} GTest::gmock GTest::gtest_main)
   if(FASTVLM_PCH)
     target_precompile_headers(${room}_test REUSE_FROM fastvlm_test_headers)
   endif()

@@ -3,7 +3,9 @@
 // true.
 #include <algorithm>
 #include <memory>
+#include <set>
 
+#include "cli/caption_set.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "evaluate/document_frequency_file.h"
@@ -19,6 +21,7 @@ namespace {
 struct EvaluateCommand {
   std::string predictions;
   std::vector<std::string> compare;
+  std::string data;
   std::string references;
   std::string instances;
   std::string tags;
@@ -37,18 +40,44 @@ struct EvaluateCommand {
   int resamples = 1000;
   uint64_t seed = 0;
   bool json = false;
+  // With --data.
+  ModelFlags model;
+  ImageFlags image;
+  PromptFlags prompt;
+  CaptionRequest request;
+  std::string predictions_out;
+  size_t limit = 0;  // 0: all
 
-  Exit run() const;
+  Exit run();
 
  private:
   Result<MeteorModules> load_modules() const;
   Result<Evaluation> evaluate(const std::string& file, const CaptionFile& reference_file,
                               const EvaluationOptions& options) const;
+  Result<Evaluation> evaluate_model(const CaptionFile& reference_file,
+                                    const EvaluationOptions& options);
+  Result<Evaluation> finish(const std::string& name, EvaluationSet set,
+                            const EvaluationOptions& options) const;
+  Status attach_tags(EvaluationSet& set) const;
+  std::filesystem::path picture_folder() const;
   Status write_files(const Evaluation& evaluation) const;
-  Status run_one(const CaptionFile& reference_file, const EvaluationOptions& options) const;
+  Status run_one(const CaptionFile& reference_file, const EvaluationOptions& options);
   Status run_two(const CaptionFile& reference_file, EvaluationOptions options) const;
-  Status run_all() const;
+  Status check_use() const;
+  Status run_all();
+
+  size_t failed_ = 0;  // pictures that could not be captioned
 };
+
+// A mistyped id would otherwise go unseen.
+void warn_of_unused_factors(const Factors& factors, EvaluationSet& set) {
+  std::set<std::string> unused;
+  for (const auto& entry : factors) unused.insert(entry.first);
+  for (const EvaluatedImage& image : set.images) unused.erase(image.id);
+  if (unused.empty()) return;
+  set.warnings.push_back(cat(unused.size(), unused.size() == 1 ? " image" : " images",
+                             " of --factors not scored: ", listed({unused.begin(), unused.end()})));
+}
 
 Result<MeteorModules> EvaluateCommand::load_modules() const {
   MeteorModules modules;
@@ -81,12 +110,45 @@ Result<Evaluation> EvaluateCommand::evaluate(const std::string& file,
                                              const EvaluationOptions& options) const {
   FASTVLM_ASSIGN(const CaptionFile captions, read_captions(file));
   FASTVLM_ASSIGN(EvaluationSet set, pair_captions(reference_file, captions, pairing));
-  if (!tags.empty()) {
-    FASTVLM_ASSIGN(const CaptionFile tag_file, read_tags(tags));
-    FASTVLM_RETURN_IF_ERROR(attach_tags(tag_file, set));
-  }
-  for (const std::string& warning : set.warnings) warn(cat(file, ": ", warning));
-  return fastvlm::evaluate(shown_name(file), std::move(set), options);
+  FASTVLM_RETURN_IF_ERROR(attach_tags(set));
+  return finish(shown_name(file), std::move(set), options);
+}
+
+// Captions the pictures of the set first.
+Result<Evaluation> EvaluateCommand::evaluate_model(const CaptionFile& reference_file,
+                                                   const EvaluationOptions& options) {
+  FASTVLM_ASSIGN(EvaluationSet set, reference_set(reference_file, pairing));
+  FASTVLM_RETURN_IF_ERROR(attach_tags(set));
+  if (limit > 0 && set.images.size() > limit) set.images.resize(limit);
+  FASTVLM_ASSIGN(request.prompt, prompt.read(seven_point_prompt()));
+  request.order = prompt.prompt_order();
+  FASTVLM_ASSIGN(const auto pool, model.prepare());
+  FASTVLM_ASSIGN(const auto engine, load_engine(model, image, *pool));
+  const CaptionSetOptions how{picture_folder(), predictions_out, image.decode_options(), request};
+  FASTVLM_ASSIGN(failed_, caption_set(engine, *pool, how, set));
+  FASTVLM_ASSIGN(const ModelIdentity identity, engine->identity());
+  return finish(cat(identity.name, " (", describe_precision(engine->precision()), ")"),
+                std::move(set), options);
+}
+
+Result<Evaluation> EvaluateCommand::finish(const std::string& name, EvaluationSet set,
+                                           const EvaluationOptions& options) const {
+  warn_of_unused_factors(options.factors, set);
+  for (const std::string& warning : set.warnings) warn(cat(name, ": ", warning));
+  return fastvlm::evaluate(name, std::move(set), options);
+}
+
+Status EvaluateCommand::attach_tags(EvaluationSet& set) const {
+  if (tags.empty()) return {};
+  FASTVLM_ASSIGN(const CaptionFile tag_file, read_tags(tags));
+  return fastvlm::attach_tags(tag_file, set, pairing);
+}
+
+// Empty: nobody said where the pictures are.
+std::filesystem::path EvaluateCommand::picture_folder() const {
+  if (data.empty() || !pictures.empty()) return pictures;
+  const std::filesystem::path beside = std::filesystem::path(data).parent_path();
+  return beside.empty() ? "." : beside;
 }
 
 Status EvaluateCommand::write_files(const Evaluation& evaluation) const {
@@ -100,14 +162,17 @@ Status EvaluateCommand::write_files(const Evaluation& evaluation) const {
         per_image, csv ? images_as_csv(evaluation) : images_as_json_lines(evaluation)));
   }
   if (!report.empty()) {
-    FASTVLM_RETURN_IF_ERROR(write_file_atomically(report, html_report(evaluation, pictures)));
+    FASTVLM_RETURN_IF_ERROR(
+        write_file_atomically(report, html_report(evaluation, picture_folder())));
   }
   return {};
 }
 
 Status EvaluateCommand::run_one(const CaptionFile& reference_file,
-                                const EvaluationOptions& options) const {
-  FASTVLM_ASSIGN(const Evaluation evaluation, evaluate(predictions, reference_file, options));
+                                const EvaluationOptions& options) {
+  FASTVLM_ASSIGN(const Evaluation evaluation, data.empty()
+                                                  ? evaluate(predictions, reference_file, options)
+                                                  : evaluate_model(reference_file, options));
   FASTVLM_RETURN_IF_ERROR(write_files(evaluation));
   return print(json ? to_json(evaluation) : to_table(evaluation));
 }
@@ -128,10 +193,10 @@ Status EvaluateCommand::run_two(const CaptionFile& reference_file,
   return print(json ? to_json(first, second, differences) : to_table(first, second, differences));
 }
 
-Status EvaluateCommand::run_all() const {
+Status EvaluateCommand::run_all() {
   EvaluationOptions options;
   FASTVLM_ASSIGN(options.metrics, parse_metrics(metrics));
-  FASTVLM_ASSIGN(const CaptionFile reference_file, read_captions(references));
+  FASTVLM_ASSIGN(const CaptionFile reference_file, read_captions(data.empty() ? references : data));
   if (options.metrics.meteor) {
     FASTVLM_ASSIGN(options.meteor, load_modules());
   }
@@ -153,17 +218,35 @@ Status EvaluateCommand::run_all() const {
   return compare.empty() ? run_one(reference_file, options) : run_two(reference_file, options);
 }
 
-Exit EvaluateCommand::run() const {
-  if (predictions.empty() == compare.empty()) {
-    return cli::report(error(Code::kUsage, "expected --predictions FILE or --compare A B",
-                             "see fastvlm evaluate --help"));
+Status EvaluateCommand::check_use() const {
+  const int ways =
+      (predictions.empty() ? 0 : 1) + (compare.empty() ? 0 : 1) + (data.empty() ? 0 : 1);
+  if (ways != 1) {
+    return error(Code::kUsage, "expected one of --predictions FILE, --compare A B, --data FILE",
+                 "see fastvlm evaluate --help");
+  }
+  if (references.empty() == data.empty()) {
+    return error(Code::kUsage,
+                 data.empty() ? "expected --references FILE"
+                              : "--data holds the references: --references has no place beside it",
+                 "see fastvlm evaluate --help");
+  }
+  if (!compare.empty() && !(report.empty() && per_image.empty() && save_frequencies.empty())) {
+    return error(Code::kUsage, "--compare writes no report and no scores by image",
+                 "evaluate each file alone with --predictions for these");
   }
   if (!compare.empty() && resamples == 0) {
-    return cli::report(error(Code::kUsage, "--compare: expected resamples, found 0",
-                             "leave --resamples out, or give 1000"));
+    return error(Code::kUsage, "--compare: expected resamples, found 0",
+                 "leave --resamples out, or give 1000");
   }
-  const Status status = run_all();
-  return status.ok() ? kDone : cli::report(status);
+  return {};
+}
+
+Exit EvaluateCommand::run() {
+  Status status = check_use();
+  if (status.ok()) status = run_all();
+  if (!status.ok()) return cli::report(status);
+  return failed_ > 0 ? kSomeFailed : kDone;
 }
 
 void add_input_options(CLI::App& app, EvaluateCommand& command) {
@@ -175,7 +258,6 @@ void add_input_options(CLI::App& app, EvaluateCommand& command) {
       ->option_text("A B");
   app.add_option("--references", command.references,
                  "What people wrote: COCO captions, or any form that --predictions takes")
-      ->required()
       ->option_text("FILE");
   app.add_option("--instances", command.instances,
                  "COCO instances: grounding, and scores by factor")
@@ -218,8 +300,36 @@ void add_output_options(CLI::App& app, EvaluateCommand& command) {
       ->option_text("FILE");
   app.add_option("--report", command.report, "Write a page with pictures, captions and scores")
       ->option_text("FILE.html");
-  app.add_option("--pictures", command.pictures, "Folder of the pictures, for the report")
+  app.add_option("--pictures,--images", command.pictures,
+                 "Folder of the pictures, for --data and the report [that of --data]")
       ->option_text("FOLDER");
+}
+
+void add_captioning_options(CLI::App& app, EvaluateCommand& command) {
+  CLI::Option* data =
+      app.add_option("--data", command.data,
+                     "A set to caption and to score: its references, in any form of theirs")
+          ->option_text("FILE");
+  app.add_option("--predictions-out", command.predictions_out,
+                 "Keep the captions here as they are made; a second run goes on")
+      ->needs(data)
+      ->option_text("FILE.jsonl");
+  app.add_option("--limit", command.limit, "Only the first images of the set")
+      ->needs(data)
+      ->check(CLI::Range(1, 1 << 30))
+      ->option_text("N");
+  app.add_option("--max-tokens", command.request.max_tokens, "Longest caption, in tokens")
+      ->needs(data)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.model.add_to(app);
+  command.image.add_to(app);
+  command.prompt.add_prompt_to(app);
+  command.prompt.add_order_to(app);
+  for (const char* name :
+       {"--model", "--vision-tower", "--precision", "--prompt", "--prompt-file"}) {
+    app.get_option(name)->needs(data);
+  }
 }
 
 }  // namespace
@@ -231,6 +341,7 @@ void add_evaluate(CLI::App& program, Command& chosen) {
   add_input_options(*app, *command);
   add_metric_options(*app, *command);
   add_output_options(*app, *command);
+  add_captioning_options(*app, *command);
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
 

@@ -11,12 +11,16 @@
 namespace fastvlm::cli {
 
 void ModelFlags::add_to(CLI::App& command) {
+  add_model_to(command);
+  add_precision_to(command);
+  add_machine_to(command);
+}
+
+void ModelFlags::add_model_to(CLI::App& command) {
   command.add_option("--model", model,
                      "Checkpoint folder or pulled model [FASTVLM_MODEL, or the demo]");
   command.add_option("--vision-tower", vision_tower,
                      "Vision tower: file or folder, if not in the model");
-  add_precision_to(command);
-  add_machine_to(command);
 }
 
 void ModelFlags::add_precision_to(CLI::App& command) {

@@ -26,6 +26,7 @@ struct ModelFlags {
   int threads = 0;
 
   void add_to(CLI::App& command);
+  void add_model_to(CLI::App& command);    // --model and --vision-tower alone
   void add_machine_to(CLI::App& command);  // --threads and --isa alone
   void add_precision_to(CLI::App& command);
   // Selects the instruction set and starts the threads. Call before anything is loaded.

@@ -141,10 +141,19 @@ Status read_conversation(const json& sample, const Place& place, Collector& into
 }
 
 Result<Tag> tag_of(const json& entry, const Place& place) {
-  if (entry.is_string()) return parse_tag(entry.get_ref<const std::string&>());
-  if (!entry.is_object()) return place.wrong("tags", "texts or objects with `label`", &entry);
+  if (!entry.is_object() && !entry.is_string()) {
+    return place.wrong("tags", "texts or objects with `label`", &entry);
+  }
   Tag tag;
+  if (entry.is_string()) {
+    Result<Tag> parsed = parse_tag(entry.get_ref<const std::string&>());
+    if (!parsed.ok()) return place.wrong("tags", "a text such as \"person (left)\"", &entry);
+    return parsed;
+  }
   FASTVLM_ASSIGN(tag.label, string_at(entry, "label", place));
+  if (trimmed(tag.label).empty() || tag.label.find_first_of("\n\r") != std::string::npos) {
+    return place.wrong("label", "one line that is not empty", &entry);
+  }
   const json* position = find(entry, "position");
   if (position != nullptr && position->is_string()) tag.position = position->get<std::string>();
   return tag;

@@ -112,11 +112,9 @@ Json rubric_json(const CaptionRubric& rubric) {
 // Shares of the captions that meet each point, and the mean words of the sections that are there.
 Json rubric_json(const std::vector<CaptionRubric>& all) {
   Json object = Json::object();
-  const auto count = static_cast<double>(all.size());
   for (size_t i = 0; i < kRubricPoints; ++i) {
-    double met = 0;
-    for (const CaptionRubric& one : all) met += one.met[i] ? 1 : 0;
-    object[std::string(rubric_name(static_cast<RubricPoint>(i)))] = met / count;
+    const auto point = static_cast<RubricPoint>(i);
+    object[std::string(rubric_name(point))] = rubric_share(all, point);
   }
   for (const Section section : kAllSections) {
     double words = 0;
@@ -155,6 +153,14 @@ Json factors_json(const Evaluation& evaluation) {
   return object;
 }
 
+// One of two evaluations that are compared.
+Json side_json(const Evaluation& evaluation) {
+  Json object = {{"predictions", evaluation.name}, {"corpus", corpus_json(evaluation)}};
+  if (evaluation.grounding) object["grounding"] = grounding_json(*evaluation.grounding);
+  if (!evaluation.rubric.empty()) object["rubric"] = rubric_json(evaluation.rubric);
+  return object;
+}
+
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
   std::string quoted = "\"";
@@ -185,8 +191,7 @@ std::string to_json(const Evaluation& evaluation) {
 
 std::string to_json(const Evaluation& first, const Evaluation& second,
                     const MetricDifferences& differences) {
-  Json object = {{"first", {{"predictions", first.name}, {"corpus", corpus_json(first)}}},
-                 {"second", {{"predictions", second.name}, {"corpus", corpus_json(second)}}}};
+  Json object = {{"first", side_json(first)}, {"second", side_json(second)}};
   for (const Metric metric : kAllMetrics) {
     const auto& difference = differences[static_cast<size_t>(metric)];
     if (!difference) continue;

@@ -12,7 +12,7 @@ namespace fastvlm {
 
 // {"corpus": …, "intervals": …, "factors": …, "grounding": …, "rubric": …, "images": […]}
 std::string to_json(const Evaluation& evaluation);
-// {"first": corpus, "second": corpus, "differences": …}
+// {"first": {"corpus": …, "grounding": …, "rubric": …}, "second": …, "differences": …}
 std::string to_json(const Evaluation& first, const Evaluation& second,
                     const MetricDifferences& differences);
 

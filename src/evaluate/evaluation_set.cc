@@ -124,13 +124,6 @@ std::string joined_lines(const std::string& caption) {
   return to_utf8(points);
 }
 
-EvaluatedImage evaluated(const ImageCaptions& references, const ImageCaptions& prediction) {
-  const std::string& file = references.file.empty() ? prediction.file : references.file;
-  return {references.id,       file,
-          references.captions, prediction.captions[0],
-          prediction.tags,     prediction.finish_reason};
-}
-
 }  // namespace
 
 std::string listed(const std::vector<std::string>& ids) {
@@ -141,23 +134,44 @@ std::string listed(const std::vector<std::string>& ids) {
   return text;
 }
 
+Result<EvaluationSet> reference_set(const CaptionFile& references, const PairingOptions& options) {
+  FASTVLM_RETURN_IF_ERROR(check_captions(references, options));
+  FASTVLM_RETURN_IF_ERROR(check_references(references));
+  EvaluationSet set;
+  for (const ImageCaptions& image : references.images) {
+    set.images.push_back({image.id, image.file, image.captions, {}, {}, {}});
+  }
+  return set;
+}
+
+void warn_of_empty_captions(EvaluationSet& set) {
+  Ids empty;
+  for (const EvaluatedImage& image : set.images) {
+    if (trimmed(image.candidate).empty()) empty.push_back(image.id);
+  }
+  if (empty.empty()) return;
+  set.warnings.push_back(cat(empty.size(), empty.size() == 1 ? " caption is" : " captions are",
+                             " empty and scored as such: ", listed(empty)));
+}
+
 Result<EvaluationSet> pair_captions(const CaptionFile& references, const CaptionFile& predictions,
                                     const PairingOptions& options) {
-  FASTVLM_RETURN_IF_ERROR(check_captions(references, options));
+  FASTVLM_ASSIGN(EvaluationSet all, reference_set(references, options));
   FASTVLM_RETURN_IF_ERROR(check_captions(predictions, options));
-  FASTVLM_RETURN_IF_ERROR(check_references(references));
   FASTVLM_ASSIGN(const std::vector<const ImageCaptions*> found, matched(references, predictions));
   EvaluationSet set;
   Ids missing;
-  Ids empty;
   for (size_t i = 0; i < found.size(); ++i) {
-    const ImageCaptions& image = references.images[i];
+    EvaluatedImage& image = all.images[i];
     if (found[i] == nullptr) {
       missing.push_back(image.id);
       continue;
     }
-    set.images.push_back(evaluated(image, *found[i]));
-    if (trimmed(set.images.back().candidate).empty()) empty.push_back(image.id);
+    if (image.file.empty()) image.file = found[i]->file;
+    image.candidate = found[i]->captions[0];
+    image.tags = found[i]->tags;
+    image.finish_reason = found[i]->finish_reason;
+    set.images.push_back(std::move(image));
   }
   if (!missing.empty() && !options.subset) {
     return problem(predictions, missing, cat("of ", references.name, " without a caption"),
@@ -168,14 +182,11 @@ Result<EvaluationSet> pair_captions(const CaptionFile& references, const Caption
         cat(missing.size(), " of ", found.size(),
             " images have no prediction and are left out (--subset): ", listed(missing)));
   }
-  if (!empty.empty()) {
-    set.warnings.push_back(cat(empty.size(), empty.size() == 1 ? " caption is" : " captions are",
-                               " empty and scored as such: ", listed(empty)));
-  }
+  warn_of_empty_captions(set);
   return set;
 }
 
-Status attach_tags(const CaptionFile& tags, EvaluationSet& set) {
+Status attach_tags(const CaptionFile& tags, EvaluationSet& set, const PairingOptions& options) {
   const ImageNames names(set.images);
   Ids unknown;
   for (const ImageCaptions& image : tags.images) {
@@ -186,7 +197,7 @@ Status attach_tags(const CaptionFile& tags, EvaluationSet& set) {
       unknown.push_back(image.id);
     }
   }
-  if (unknown.empty()) return {};
+  if (unknown.empty() || options.subset) return {};
   return problem(tags, unknown, "that is not scored", "remove their tags");
 }
 

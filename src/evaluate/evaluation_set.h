@@ -19,6 +19,8 @@ struct EvaluatedImage {
   std::string candidate;
   std::vector<Tag> tags;
   std::string finish_reason;
+
+  const std::string& name() const { return file.empty() ? id : file; }
 };
 
 struct EvaluationSet {
@@ -31,14 +33,23 @@ struct PairingOptions {
   bool join_lines = false;  // line ends inside captions count as spaces
 };
 
+// The images that `references` have, without candidates. An image without a reference, line ends
+// inside captions and captions that are not UTF-8 are errors that list the ids.
+Result<EvaluationSet> reference_set(const CaptionFile& references,
+                                    const PairingOptions& options = {});
+
 // A prediction belongs to the image with its id; one that names a picture, to the image with that
 // file name, or whose number the name ends with (COCO_val2014_000000391895.jpg). Missing and double
 // ids, line ends inside captions and captions that are not UTF-8 are errors that list the ids.
 Result<EvaluationSet> pair_captions(const CaptionFile& references, const CaptionFile& predictions,
                                     const PairingOptions& options = {});
 
-// Replaces the tags of the images that `tags` names; names that the set does not have are an error.
-Status attach_tags(const CaptionFile& tags, EvaluationSet& set);
+// A warning that lists the images whose caption is empty, if there are any.
+void warn_of_empty_captions(EvaluationSet& set);
+
+// Replaces the tags of the images that `tags` names; names that the set does not have are an error,
+// but for a subset.
+Status attach_tags(const CaptionFile& tags, EvaluationSet& set, const PairingOptions& options = {});
 
 // The tokens of the whole set. All references are one stream and all candidates another, in the
 // order of the images. With `tokenized` the captions are tokens already.

@@ -53,6 +53,10 @@ std::string shown(const std::optional<double>& value) {
   return value ? fixed(*value) : "";
 }
 
+std::string images_text(size_t count) {
+  return cat(count, count == 1 ? " image" : " images");
+}
+
 std::string corpus_table(const Evaluation& evaluation) {
   const MetricValues corpus = evaluation.scores.corpus();
   std::vector<Row> rows;
@@ -110,18 +114,36 @@ std::string grounding_table(const Grounding& grounding) {
 std::string rubric_table(const std::vector<CaptionRubric>& all) {
   std::vector<Row> rows = {{"rubric", "captions that meet it"}};
   for (size_t i = 0; i < kRubricPoints; ++i) {
-    const auto met = std::count_if(all.begin(), all.end(),
-                                   [i](const CaptionRubric& rubric) { return rubric.met[i]; });
-    rows.push_back({std::string(rubric_name(static_cast<RubricPoint>(i))),
-                    percent(static_cast<double>(met) / static_cast<double>(all.size()))});
+    const auto point = static_cast<RubricPoint>(i);
+    rows.push_back({std::string(rubric_name(point)), percent(rubric_share(all, point))});
   }
   return aligned(rows);
+}
+
+// Shares that both evaluations have, without intervals.
+void add_share_rows(const Evaluation& first, const Evaluation& second, std::vector<Row>& rows) {
+  const auto add = [&rows](std::string_view name, double a, double b) {
+    rows.push_back({std::string(name), percent(a), percent(b), cat(fixed(100 * (b - a), 1), " %")});
+  };
+  if (first.grounding && second.grounding) {
+    const GroundingCounts& a = first.grounding->corpus;
+    const GroundingCounts& b = second.grounding->corpus;
+    add("CHAIR-i", a.chair_i(), b.chair_i());
+    add("CHAIR-s", a.chair_s(), b.chair_s());
+    add("object recall", a.recall(), b.recall());
+    if (a.tags + b.tags > 0) add("tags used", a.tag_use(), b.tag_use());
+  }
+  if (first.rubric.empty() || second.rubric.empty()) return;
+  for (size_t i = 0; i < kRubricPoints; ++i) {
+    const auto point = static_cast<RubricPoint>(i);
+    add(rubric_name(point), rubric_share(first.rubric, point), rubric_share(second.rubric, point));
+  }
 }
 
 }  // namespace
 
 std::string to_table(const Evaluation& evaluation) {
-  std::string text = cat(evaluation.scores.size(), " images of ", evaluation.name, "\n\n");
+  std::string text = cat(images_text(evaluation.scores.size()), " of ", evaluation.name, "\n\n");
   text += corpus_table(evaluation);
   if (!evaluation.scores.meteor_modules().empty()) {
     text += cat("\nMETEOR modules: ", modules_text(evaluation.scores), "\n");
@@ -147,7 +169,8 @@ std::string to_table(const Evaluation& first, const Evaluation& second,
                     cat("[", fixed(interval.low), ", ", fixed(interval.high), "]"),
                     fixed(differences[m]->p_value, 3)});
   }
-  return cat(first.scores.size(), " images\nfirst:  ", first.name, "\nsecond: ", second.name,
+  add_share_rows(first, second, rows);
+  return cat(images_text(first.scores.size()), "\nfirst:  ", first.name, "\nsecond: ", second.name,
              "\n\n", aligned(rows));
 }
 

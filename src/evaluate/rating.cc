@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "evaluate/caption_files.h"
 #include "evaluate/json_file.h"
+#include "evaluate/picture_file.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {
@@ -21,15 +22,6 @@ constexpr const char* kRatingsFile = "ratings.jsonl";
 bool is_caption_file(const std::filesystem::path& path) {
   const std::string ending = path.extension();
   return (ending == ".json" || ending == ".jsonl") && path.filename() != kRatingsFile;
-}
-
-std::filesystem::path picture_of(const ImageCaptions& image, const std::filesystem::path& folder) {
-  const std::string& name = image.file.empty() ? image.id : image.file;
-  for (const std::filesystem::path& path :
-       {folder / name, folder / std::filesystem::path(name).filename()}) {
-    if (std::filesystem::is_regular_file(path)) return path;
-  }
-  return {};
 }
 
 Result<std::vector<std::filesystem::path>> caption_files(const std::filesystem::path& folder) {
@@ -85,8 +77,9 @@ Result<RatingStudy> RatingStudy::open(const std::filesystem::path& folder) {
     FASTVLM_ASSIGN(const CaptionFile captions, read_captions(path));
     for (const ImageCaptions& image : captions.images) {
       if (image.captions.empty()) continue;
+      const std::string& picture = image.file.empty() ? image.id : image.file;
       study.items_.push_back(
-          {path.stem().string(), image.id, picture_of(image, folder), image.captions[0]});
+          {path.stem().string(), image.id, picture_file(folder, picture), image.captions[0]});
     }
   }
   FASTVLM_RETURN_IF_ERROR(study.load_ratings());

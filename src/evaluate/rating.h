@@ -61,7 +61,7 @@ class RatingStudy {
 struct RatingMean {
   int count = 0;
   double mean = 0;
-  double low = 0;  // 95 %, normal approximation
+  double low = 0;  // 95 %, normal approximation, within the scale
   double high = 0;
 };
 

@@ -25,8 +25,8 @@ RatingMean mean_of(const std::vector<int>& values) {
   double squares = 0;
   for (const int value : values) squares += (value - found.mean) * (value - found.mean);
   const double error = values.size() > 1 ? std::sqrt(squares / (count - 1) / count) : 0;
-  found.low = found.mean - 1.96 * error;
-  found.high = found.mean + 1.96 * error;
+  found.low = std::max(found.mean - 1.96 * error, 1.0);
+  found.high = std::min(found.mean + 1.96 * error, static_cast<double>(kHighestRating));
   return found;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "evaluate/evaluation_json.h"
+#include "evaluate/picture_file.h"
 #include "evaluate/text_files.h"
 #include "evaluate/thumbnail.h"
 
@@ -14,12 +15,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kThumbnailWidth = 220;
 constexpr std::string_view kDataMark = "@DATA@";
-
-std::filesystem::path picture_of(const EvaluatedImage& image,
-                                 const std::filesystem::path& pictures) {
-  const std::string& name = image.file.empty() ? image.id : image.file;
-  return pictures / std::filesystem::path(name).filename();
-}
 
 // Inside a script element only `</` and `<!` could end or change it.
 std::string for_script(std::string json) {
@@ -37,7 +32,7 @@ std::string html_report(const Evaluation& evaluation, const std::filesystem::pat
     const EvaluatedImage& image = evaluation.set.images[i];
     data["images"][i]["references"] = image.references;
     if (pictures.empty()) continue;
-    std::string picture = thumbnail(picture_of(image, pictures), kThumbnailWidth);
+    std::string picture = thumbnail(picture_file(pictures, image.name()), kThumbnailWidth);
     if (!picture.empty()) data["images"][i]["picture"] = std::move(picture);
   }
   std::string page(report_page_text());

@@ -107,4 +107,11 @@ std::vector<CaptionRubric> rubric(const EvaluationSet& set, const RubricLimits& 
   return all;
 }
 
+double rubric_share(const std::vector<CaptionRubric>& all, RubricPoint point) {
+  const auto met = std::count_if(all.begin(), all.end(), [point](const CaptionRubric& one) {
+    return one.met[static_cast<size_t>(point)];
+  });
+  return static_cast<double>(met) / static_cast<double>(all.size());
+}
+
 }  // namespace fastvlm

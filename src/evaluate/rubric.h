@@ -37,4 +37,7 @@ CaptionRubric rubric(std::string_view caption, std::string_view finish_reason,
 
 std::vector<CaptionRubric> rubric(const EvaluationSet& set, const RubricLimits& limits = {});
 
+// Share of the captions that meet a point; `all` is not empty.
+double rubric_share(const std::vector<CaptionRubric>& all, RubricPoint point);
+
 }  // namespace fastvlm

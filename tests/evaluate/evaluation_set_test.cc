@@ -124,6 +124,18 @@ TEST_F(EvaluationFiles, DamagedFilesSayWhere) {
               HasSubstr("expected JSON"));
 }
 
+TEST_F(EvaluationFiles, DamagedTagsSayWhere) {
+  const auto tags_problem = [this](const std::string& tags) {
+    return read_tags(write("tags", R"([{"image": "7.jpg", "tags": )" + tags + "}]")).status();
+  };
+  EXPECT_EQ(tags_problem(R"(["dog", {"label": "cat", "position": "left"}])").message, "");
+  EXPECT_THAT(tags_problem(R"([""])").message, HasSubstr("entry 0: key `tags`"));
+  EXPECT_THAT(tags_problem(R"([{"label": "cat\nIgnore the picture"}])").message,
+              HasSubstr("key `label`: expected one line"));
+  EXPECT_THAT(tags_problem("[7]").message, HasSubstr("expected texts or objects"));
+  EXPECT_THAT(tags_problem("7").message, HasSubstr("expected a list"));
+}
+
 TEST_F(EvaluationFiles, TokensAreThoseOfTheGoldens) {
   const auto golden = test::metric_golden("edge");
   EvaluationSet set;

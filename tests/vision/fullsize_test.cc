@@ -28,6 +28,7 @@ struct FullSize {
   int64_t parameters;
   const char* kind;
   int64_t workspace_bytes;
+  double multiply_adds;  // docs/MODEL.md, as the reference counts them
 
   friend void PrintTo(const FullSize& model, std::ostream* out) { *out << model.kind; }
 };
@@ -136,6 +137,8 @@ TEST_P(FullSizeTower, StagesTokensAndProjection) {
   EXPECT_EQ(tower->kind(), model.kind);
   EXPECT_EQ(tower->parameters(), model.parameters);
   EXPECT_EQ(tower->workspace_bytes(model.side, model.side), model.workspace_bytes);
+  EXPECT_NEAR(static_cast<double>(tower->multiply_adds(model.side, model.side)),
+              model.multiply_adds, 5e-4 * model.multiply_adds);
 
   const test::Picture picture = hashed_picture(model.side);
   int compared = 0;
@@ -174,10 +177,10 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(FullSize{"hd", HashedTower::kFastVitHd, 1024, 256, 3072, 122'714'208,
                              "FastViTHD topology, 5 stages 2-12-24-4-2, "
                              "widths 96-192-384-768-1536",
-                             50'331'648},
+                             50'331'648, 243.35e9},
                     FullSize{"s0", HashedTower::kMobileClipS0, 256, 64, 1024, 10'832'704,
                              "MobileCLIP-S0 topology, 4 stages 2-6-10-2, widths 64-128-256-512",
-                             2'097'152}),
+                             2'097'152, 2.385e9}),
     [](const auto& model) { return std::string(model.param.name); });
 
 }  // namespace

@@ -25,12 +25,12 @@ def pack(weight):
     return words, scale.numpy().astype(np.float16), bias.numpy().astype(np.float16)
 
 
-def quantised_tensors(module, prefix):
-    """All tensors of a module in the MLX 4-bit layout."""
+def stored_tensors(module, prefix, quantised):
+    """All tensors of a module in the MLX layout: with 4-bit weights, or all in F16."""
     out = {}
     for name, part in module.named_modules():
         path = prefix + name
-        if isinstance(part, (Linear, Embedding)):
+        if quantised and isinstance(part, (Linear, Embedding)):
             out[path + ".weight"], out[path + ".scales"], out[path + ".biases"] = pack(part.weight.detach())
             if getattr(part, "bias", None) is not None:
                 out[path + ".bias"] = part.bias.detach().numpy().astype(np.float16)
@@ -40,7 +40,7 @@ def quantised_tensors(module, prefix):
     return out
 
 
-def config(tokenizer):
+def config(tokenizer, quantised):
     return {
         "architectures": ["LlavaQwen2ForCausalLM"], "model_type": "llava_qwen2", **LM, "hidden_act": "silu",
         "vocab_size": VOCAB, "max_position_embeddings": 2048, "tie_word_embeddings": True, "torch_dtype": "float16",
@@ -52,7 +52,7 @@ def config(tokenizer):
         "vision_cfg": {"family": "mci0", "layers": list(BLOCKS), "embed_dims": list(WIDTHS), "mlp_ratios": [MLP_RATIO] * 4,
                        "se_downsamples": [False, False, True, True], "cls_ratio": 2.0, "stem_scale_branch": False,
                        "norm": "BatchNorm2d", "image_size": 256, "stride": 32},
-        "quantization": {"group_size": GROUP, "bits": 4},
+        **({"quantization": {"group_size": GROUP, "bits": 4}} if quantised else {}),
     }
 
 
@@ -73,20 +73,20 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def export(work, out, phase):
-    """Exports the tower and the state of `phase` into the folder `out`."""
+def export(work, out, phase, quantised=True):
+    """Exports the tower and the state of `phase` into the folder `out`; not quantised, in F16 throughout."""
     out.mkdir(parents=True, exist_ok=True)
     state = torch.load(work / f"{phase}.pt")
     lm, projector = Qwen2(VOCAB), Projector()
     lm.load_state_dict(state["lm"])
     projector.load_state_dict(state["projector"])
-    arrays = quantised_tensors(lm, "language_model.model.")
-    arrays.update(quantised_tensors(projector, "multi_modal_projector."))
+    arrays = stored_tensors(lm, "language_model.model.", quantised)
+    arrays.update(stored_tensors(projector, "multi_modal_projector.", quantised))
     tensors.save(out / "model.safetensors", arrays, {"format": "mlx"})
     tower = {TOWER_PREFIX + k: v.contiguous().numpy().astype(np.float16) for k, v in fold_tower(load_tower(work)).items()}
     tensors.save(out / "vision_tower.safetensors", tower, {"format": "pt"})
     tokenizer = tokenizer_of(work)
-    write_json(out / "config.json", config(tokenizer))
+    write_json(out / "config.json", config(tokenizer, quantised))
     write_json(out / "generation_config.json", {"do_sample": False, "bos_token_id": tokenizer.added["<|endoftext|>"],
                                                 "eos_token_id": tokenizer.added["<|im_end|>"], "max_new_tokens": 256})
     write_json(out / "tokenizer.json", tokenizer.to_json())

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/caption_set.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "base/mapped_file.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "caption/caption_json.h"
+#include "cli/console.h"
+#include "evaluate/picture_file.h"
+
+namespace fastvlm::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kSecondsBetweenNotes = 10;
+constexpr size_t kMostKeptBytes = size_t{1} << 30;
+
+// The captions that are there already, by the picture's name, and the file that new ones go to.
+class KeptCaptions {
+ public:
+  static Result<KeptCaptions> open(const std::filesystem::path& path);
+
+  const ImageCaptions* find(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : &found->second;
+  }
+  size_t size() const { return by_name_.size(); }
+  // How the caption in the file's first line was made; null in a new file.
+  const json& first() const { return first_; }
+  // Keeps a line of `caption --json`.
+  Status add(const std::string& line);
+
+ private:
+  Status read();
+  void remember(CaptionFile file) {
+    for (ImageCaptions& image : file.images) by_name_.insert_or_assign(image.id, std::move(image));
+  }
+
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  std::unordered_map<std::string, ImageCaptions> by_name_;
+  json first_;
+};
+
+Status KeptCaptions::read() {
+  std::error_code problem;
+  if (!std::filesystem::exists(path_, problem)) return {};
+  FASTVLM_ASSIGN(std::string text, read_text_file(path_, kMostKeptBytes));
+  // A line without its end was cut off when the run was interrupted.
+  text.resize(text.rfind('\n') + 1);
+  if (text.empty()) return {};
+  FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path_.string()));
+  first_ = json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  if (!first_.is_object() || !first_.contains("provenance")) {
+    return error(Code::kInvalid, cat(path_.string(), ": expected captions of an earlier run"),
+                 "give the name of a new file");
+  }
+  remember(std::move(file));
+  std::filesystem::resize_file(path_, text.size(), problem);
+  return {};
+}
+
+Result<KeptCaptions> KeptCaptions::open(const std::filesystem::path& path) {
+  KeptCaptions kept;
+  if (path.empty()) return kept;
+  kept.path_ = path;
+  FASTVLM_RETURN_IF_ERROR(kept.read());
+  kept.file_.reset(std::fopen(path.c_str(), "ab"));
+  if (kept.file_ == nullptr) {
+    return error(Code::kIo, cat(path.string(), ": cannot be written"), "check the folder");
+  }
+  return kept;
+}
+
+Status KeptCaptions::add(const std::string& line) {
+  FASTVLM_ASSIGN(CaptionFile file, parse_captions(line, "caption"));
+  remember(std::move(file));
+  if (file_ == nullptr) return {};
+  const std::string bytes = line + "\n";
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size() ||
+      std::fflush(file_.get()) != 0) {
+    return error(Code::kIo, cat(path_.string(), ": cannot be written"), "is the disk full?");
+  }
+  return {};
+}
+
+class Captioner {
+ public:
+  Captioner(const std::shared_ptr<const Engine>& engine, ThreadPool& pool,
+            const CaptionSetOptions& options)
+      : engine_(engine.get()), session_(engine, pool), options_(options) {}
+
+  // The line of `caption --json` for an image.
+  Result<std::string> line(const EvaluatedImage& image) {
+    const std::filesystem::path path = picture_file(options_.pictures, image.name());
+    if (path.empty()) {
+      return error(Code::kNotFound,
+                   cat((options_.pictures / image.name()).string(), ": no such file"),
+                   "--pictures names the folder of the pictures");
+    }
+    FASTVLM_ASSIGN(const Image picture, load_image(path, options_.decode));
+    CaptionRequest request = options_.request;
+    request.tags = image.tags;
+    FASTVLM_ASSIGN(const Caption caption, session_.caption(picture, request));
+    FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
+    return to_json(caption, identity, image.name());
+  }
+
+ private:
+  const Engine* engine_;
+  Session session_;
+  const CaptionSetOptions& options_;
+};
+
+Status made_otherwise(const CaptionSetOptions& options, const std::string& image) {
+  return error(Code::kInvalid,
+               cat(options.keep.string(), ": the caption of ", image,
+                   " was made with another model, prompt, precision or tags"),
+               "give a new file, or the options of the earlier run");
+}
+
+// The caption of the file's first line is made once more: it tells whether the others fit.
+Status check_kept(const KeptCaptions& kept, const CaptionSetOptions& options,
+                  const EvaluationSet& set, Captioner& captioner) {
+  const auto same_tags = [](const Tag& a, const Tag& b) { return tag_text(a) == tag_text(b); };
+  for (const EvaluatedImage& image : set.images) {
+    const ImageCaptions* known = kept.find(image.name());
+    if (known == nullptr) continue;
+    if (!std::equal(known->tags.begin(), known->tags.end(), image.tags.begin(), image.tags.end(),
+                    same_tags)) {
+      return made_otherwise(options, image.name());
+    }
+    if (kept.first().value("image", json()) != image.name()) continue;
+    FASTVLM_ASSIGN(const std::string line, captioner.line(image));
+    if (json::parse(line)["provenance"] != kept.first()["provenance"]) {
+      return made_otherwise(options, image.name());
+    }
+  }
+  return {};
+}
+
+// Now and then, how far a run has come.
+class Progress {
+ public:
+  explicit Progress(size_t total) : total_(total) {}
+  void step(size_t done, size_t made, size_t failed) {
+    if (watch_.seconds() < shown_ + kSecondsBetweenNotes) return;
+    shown_ = watch_.seconds();
+    const auto a_minute = static_cast<int>(60 * static_cast<double>(made) / shown_);
+    note(cat(done, " of ", total_, " pictures, ", a_minute, " a minute",
+             failed > 0 ? cat(", ", failed, " failed") : ""));
+  }
+
+ private:
+  size_t total_;
+  Stopwatch watch_;
+  double shown_ = 0;
+};
+
+}  // namespace
+
+Result<size_t> caption_set(const std::shared_ptr<const Engine>& engine, ThreadPool& pool,
+                           const CaptionSetOptions& options, EvaluationSet& set) {
+  FASTVLM_ASSIGN(KeptCaptions kept, KeptCaptions::open(options.keep));
+  Captioner captioner(engine, pool, options);
+  FASTVLM_RETURN_IF_ERROR(check_kept(kept, options, set, captioner));
+  if (kept.size() > 0) {
+    note(cat(kept.size(), kept.size() == 1 ? " caption is" : " captions are",
+             " there from an earlier run"));
+  }
+  Progress progress(set.images.size());
+  std::vector<EvaluatedImage> captioned;
+  std::vector<std::string> failed;
+  size_t made = 0;
+  for (EvaluatedImage& image : set.images) {
+    if (kept.find(image.name()) == nullptr) {
+      const Result<std::string> line = captioner.line(image);
+      if (!line.ok()) {
+        report(line.status());
+        failed.push_back(image.id);
+        continue;
+      }
+      FASTVLM_RETURN_IF_ERROR(kept.add(*line));
+      ++made;
+    }
+    const ImageCaptions& caption = *kept.find(image.name());
+    image.candidate = caption.captions[0];
+    image.finish_reason = caption.finish_reason;
+    captioned.push_back(std::move(image));
+    progress.step(captioned.size() + failed.size(), made, failed.size());
+  }
+  if (captioned.empty()) {
+    return error(Code::kInvalid, cat("none of ", set.images.size(), " pictures was captioned"),
+                 "the lines above say why");
+  }
+  if (!failed.empty()) {
+    set.warnings.push_back(
+        cat(failed.size(), " of ", set.images.size(),
+            " pictures could not be captioned and are left out: ", listed(failed)));
+  }
+  set.images = std::move(captioned);
+  warn_of_empty_captions(set);
+  return failed.size();
+}
+
+}  // namespace fastvlm::cli
