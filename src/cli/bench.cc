@@ -321,7 +321,7 @@ std::string comma_separated(const Json& rows) {
     std::string line;
     for (const auto& [key, value] : row.items()) {
       const std::string shown = value.is_null() ? "" : value.dump();  // strings keep their quotes
-      line += (key == "test" ? "" : ",") + shown;
+      line += (line.empty() ? "" : ",") + shown;
     }
     text += line + '\n';
   }
@@ -400,6 +400,10 @@ std::string device_name() {
 }
 
 Status BenchCommand::print_card() {
+  if (threads.size() > 1 || precisions.size() > 1 || !sides.empty()) {
+    return error(Code::kUsage, "--card: one run, at the checkpoint's own image size",
+                 "give one --threads and one --precision, and no --image-sizes");
+  }
   FASTVLM_ASSIGN(const Image picture, load_image(card_image, image.decode_options()));
   FASTVLM_ASSIGN(const auto pool, model.prepare());
   FASTVLM_ASSIGN(const auto engine, load_engine(model, image, *pool));
@@ -465,7 +469,8 @@ void add_bench(CLI::App& program, Command& chosen) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app->add_option("--card", command->card_image,
-                  "Caption this picture and print the row of a model card instead");
+                  "Caption this picture and print the row of a model card instead")
+      ->check(is_not_empty());
   CLI::Option* json = app->add_flag("--json", command->json, "Print JSON");
   app->add_flag("--csv", command->csv, "Print comma-separated values")->excludes(json);
   app->callback([command, &chosen] {

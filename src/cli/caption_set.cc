@@ -19,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr double kSecondsBetweenNotes = 10;
+constexpr std::string_view kLineStart = "{\"image\":";  // of what `caption --json` writes
 constexpr size_t kMostKeptBytes = size_t{1} << 30;
 
 // The captions that are there already, by the picture's name, and the file that new ones go to.
@@ -57,15 +58,19 @@ Status KeptCaptions::read() {
   if (!std::filesystem::exists(path_, problem)) return {};
   FASTVLM_ASSIGN(std::string text, read_text_file(path_, kMostKeptBytes));
   // A line without its end was cut off when the run was interrupted.
-  text.resize(text.rfind('\n') + 1);
-  if (text.empty()) return {};
-  FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path_.string()));
-  first_ = json::parse(text.substr(0, text.find('\n')), nullptr, false);
-  if (!first_.is_object() || !first_.contains("provenance")) {
+  const size_t whole = text.rfind('\n') + 1;
+  const std::string_view rest = std::string_view(text).substr(whole);
+  const bool ours = rest.starts_with(kLineStart) || kLineStart.starts_with(rest);
+  text.resize(whole);
+  if (whole > 0) first_ = json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  if (!ours || (whole > 0 && (!first_.is_object() || !first_.contains("provenance")))) {
     return error(Code::kInvalid, cat(path_.string(), ": expected captions of an earlier run"),
                  "give the name of a new file");
   }
-  remember(std::move(file));
+  if (whole > 0) {
+    FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path_.string()));
+    remember(std::move(file));
+  }
   std::filesystem::resize_file(path_, text.size(), problem);
   return {};
 }

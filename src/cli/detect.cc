@@ -15,6 +15,7 @@
 #include "cli/drawn_pictures.h"
 #include "cli/find_detector.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm::cli {
@@ -44,6 +45,7 @@ struct DetectCommand {
 
   Exit run();
   Status prepare_pictures();
+  Status check_files(const fs::path& detector) const;
   Status choose_classes(const Detector& detector);
   Exit detect_all(const LoadedDetector& loaded, ThreadPool& pool);
   Status detect_one(const LoadedDetector& loaded, const std::string& path, ThreadPool& pool);
@@ -63,12 +65,14 @@ bool is_picture(const fs::path& path) {
   return kExtensions.contains(extension);
 }
 
-// The pictures of a folder by name; folders inside it are not entered.
+// The pictures of a folder by name, without hidden ones (other systems leave "._a.jpg" beside
+// a.jpg); folders inside it are not entered.
 Result<std::vector<std::string>> pictures_in(const std::string& folder) {
   std::error_code failed;
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(folder, failed)) {
-    if (is_picture(entry.path())) found.push_back(entry.path().string());
+    const bool hidden = entry.path().filename().string().starts_with('.');
+    if (!hidden && is_picture(entry.path())) found.push_back(entry.path().string());
   }
   if (failed) {
     return error(Code::kIo, cat(folder, ": cannot list the folder: ", failed.message()),
@@ -133,6 +137,10 @@ Json coco_json(const Detector& detector, const std::string& path, const Detectio
           {"score", rounded(d.confidence, 5)}};
 }
 
+fs::path yolo_name(const std::string& picture) {
+  return fs::path(picture).stem().concat(".txt");
+}
+
 // "class center_x center_y width height confidence", in fractions of the picture.
 std::string yolo_text(const std::vector<Detection>& detections, const Image& image) {
   std::ostringstream out;
@@ -182,6 +190,23 @@ Status DetectCommand::prepare_pictures() {
   return {};
 }
 
+// Through a link an output may be a picture, or the weights.
+Status DetectCommand::check_files(const fs::path& detector) const {
+  std::vector<Output> outputs;
+  for (const std::string& picture : pictures) {
+    if (!drawing_folder.empty()) {
+      outputs.push_back({"--draw", fs::path(drawing_folder) / drawn_name(picture)});
+    }
+    if (!yolo_folder.empty()) {
+      outputs.push_back({"--yolo-txt", fs::path(yolo_folder) / yolo_name(picture)});
+    }
+  }
+  std::vector<fs::path> inputs(pictures.begin(), pictures.end());
+  inputs.push_back(detector);
+  inputs.emplace_back(instances);
+  return check_outputs(outputs, inputs);
+}
+
 Status DetectCommand::choose_classes(const Detector& detector) {
   if (classes.empty()) return {};
   for (const std::string& part : split(classes, ',')) {
@@ -208,7 +233,7 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
   }
   if (scores) return scores->add(path, detections);
   if (!yolo_folder.empty()) {
-    const fs::path file = fs::path(yolo_folder) / fs::path(path).stem().concat(".txt");
+    const fs::path file = fs::path(yolo_folder) / yolo_name(path);
     return write_file_atomically(file, yolo_text(detections, image));
   }
   if (as_coco) {
@@ -265,8 +290,14 @@ Exit DetectCommand::detect_all(const LoadedDetector& loaded, ThreadPool& pool) {
 Exit DetectCommand::run() {
   if (const Status bad = prepare_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = check(options); !bad.ok()) return report(bad);
+  if (!instances.empty() && !classes.empty()) {
+    return report(error(Code::kUsage,
+                        "--val: the score is of all classes, --classes leaves some out",
+                        "leave one of them out"));
+  }
   const auto path = find_detector(weights, "--weights");
   if (!path.ok()) return report(path.status());
+  if (const Status bad = check_files(*path); !bad.ok()) return report(bad);
   const auto pool = machine.prepare();
   if (!pool.ok()) return report(pool.status());
   const auto loaded = load_detector(*path, machine.arithmetic(), **pool);

@@ -24,11 +24,11 @@ bool is_jpeg(const std::string& picture) {
   return extension == ".jpg" || extension == ".jpeg";
 }
 
+}  // namespace
+
 fs::path drawn_name(const std::string& picture) {
   return fs::path(picture).stem().concat(is_jpeg(picture) ? ".jpg" : ".png");
 }
-
-}  // namespace
 
 Status check_drawing(const fs::path& folder, const std::vector<std::string>& pictures) {
   std::error_code failed;

@@ -16,7 +16,10 @@ namespace fastvlm::cli {
 // replace), or where two pictures would get the same name.
 Status check_drawing(const std::filesystem::path& folder, const std::vector<std::string>& pictures);
 
-// Writes `folder`/NAME.jpg where `picture` is named so, else NAME.png; labels are "person 0.87".
+// NAME.jpg where `picture` is named so, else NAME.png.
+std::filesystem::path drawn_name(const std::string& picture);
+
+// Writes `folder`/drawn_name(picture); labels are "person 0.87".
 Status write_drawn(const std::filesystem::path& folder, const std::string& picture, Image image,
                    const std::vector<Detection>& detections);
 

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 #include "formats/safetensors.h"
 
 namespace fastvlm::cli {
@@ -259,18 +260,11 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
 
 // An output that cannot be written, or would replace what is read, is refused before the work.
 Status check_output(const DumpCommand& command) {
-  std::error_code ignored;
   const std::string& out = command.out;
+  FASTVLM_RETURN_IF_ERROR(
+      check_outputs({{"--out", out}}, {command.picture, command.pixels, command.tokens}));
+  std::error_code ignored;
   const std::filesystem::path folder = std::filesystem::absolute(out, ignored).parent_path();
-  if (!std::filesystem::is_directory(folder, ignored)) {
-    return error(Code::kIo, cat("--out ", out, ": the folder ", folder.string(), " does not exist"),
-                 "make the folder, or write elsewhere");
-  }
-  for (const std::string& input : {command.picture, command.pixels, command.tokens}) {
-    if (!input.empty() && std::filesystem::equivalent(out, input, ignored)) {
-      return error(Code::kUsage, cat("--out ", out, ": is the input itself"), "write elsewhere");
-    }
-  }
   if (std::filesystem::exists(folder / "config.json", ignored)) {
     return error(Code::kUsage,
                  cat("--out ", out, ": its folder is a checkpoint, whose weights it would join"),

@@ -8,6 +8,7 @@
 #include "cli/caption_set.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 #include "evaluate/document_frequency_file.h"
 #include "evaluate/evaluation.h"
 #include "evaluate/evaluation_json.h"
@@ -239,7 +240,14 @@ Status EvaluateCommand::check_use() const {
     return error(Code::kUsage, "--compare: expected resamples, found 0",
                  "leave --resamples out, or give 1000");
   }
-  return {};
+  std::vector<std::filesystem::path> inputs{predictions, references,  data,        instances,  tags,
+                                            factors,     paraphrases, frequencies, prompt.file};
+  inputs.insert(inputs.end(), compare.begin(), compare.end());
+  return check_outputs({{"--predictions-out", predictions_out},
+                        {"--save-document-frequencies", save_frequencies},
+                        {"--per-image", per_image},
+                        {"--report", report}},
+                       inputs);
 }
 
 Exit EvaluateCommand::run() {

@@ -80,6 +80,13 @@ Result<Detector> Detector::load(const DetectorWeights& weights, ThreadPool& pool
   auto state = std::make_unique<State>();
   FASTVLM_ASSIGN(state->layers, read_yolo(weights, pool, arithmetic));
   const int64_t classes = state->layers.classes;
+  const auto named = static_cast<int64_t>(weights.class_names.size());
+  if (named != 0 && named != classes) {
+    return error(Code::kInvalid,
+                 cat(weights.source, ": names: expected ", classes,
+                     " as the network has classes, found ", named),
+                 "export the detector again; names and weights come from different models");
+  }
   state->arithmetic = arithmetic;
   state->names = weights.class_names;
   if (state->names.empty() && classes == static_cast<int64_t>(coco_names().size())) {

@@ -53,11 +53,15 @@ TEST(Bench, TablesAndCards) {
   EXPECT_EQ(std::count(csv.out.begin(), csv.out.end(), '\n'), 1 + 3);
   const test::Run card = bench({"--card", test::golden("preprocess") / "tiny.png"});
   EXPECT_THAT(card.out, HasSubstr("| first token | tokens/s |"));
+  const test::Run row = bench({"--card", test::golden("preprocess") / "tiny.png", "--csv"});
+  EXPECT_EQ(row.out.find("\n,"), std::string::npos) << row.out;
 }
 
 TEST(Bench, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(bench({"-p", "0"}).code, 1);
   EXPECT_EQ(bench({"--json", "--csv"}).code, 1);
+  EXPECT_EQ(bench({"--card", ""}).code, 1);
+  EXPECT_EQ(bench({"--card", test::golden("preprocess") / "tiny.png", "--threads", "1,2"}).code, 1);
   const test::Run odd = bench({"--image-sizes", "100"});
   EXPECT_EQ(odd.code, 1);
   EXPECT_THAT(odd.err, HasSubstr("multiples of"));

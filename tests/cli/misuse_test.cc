@@ -45,13 +45,59 @@ TEST(Misuse, DumpReplacesNoInput) {
   const auto before = read_text_file(folder / "own.png");
   expect_refused(test::fastvlm({"dump", "--only", "pixels", "--image", folder / "own.png", "--out",
                                 folder / "own.png"}),
-                 1, "is the input itself");
+                 1, "which is read");
   EXPECT_EQ(*read_text_file(folder / "own.png"), *before);
   std::ofstream(folder / "config.json") << "{}";
   expect_refused(test::fastvlm({"dump", "--only", "pixels", "--image", folder / "own.png", "--out",
                                 folder / "new.safetensors"}),
                  1, "its folder is a checkpoint");
   EXPECT_FALSE(fs::exists(folder / "new.safetensors"));
+}
+
+TEST(Misuse, EvaluateReplacesNoInputAndNoOutputTwice) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "c.jsonl") << R"({"image_id": 1, "caption": "a cat"})"
+                                    << "\n";
+  std::ofstream(folder / "r.json")
+      << R"({"images": [{"id": 1, "file_name": "a.jpg"}],)"
+      << R"( "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}]})";
+  fs::create_symlink("r.json", folder / "link.html");
+  const auto evaluate = [&](std::vector<std::string> outputs) {
+    std::vector<std::string> arguments{"evaluate",     "--predictions",   folder / "c.jsonl",
+                                       "--references", folder / "r.json", "--metrics",
+                                       "bleu",         "--resamples",     "0"};
+    arguments.insert(arguments.end(), outputs.begin(), outputs.end());
+    return test::fastvlm(arguments);
+  };
+  const auto before = read_text_file(folder / "r.json");
+  expect_refused(evaluate({"--per-image", folder / "c.jsonl"}), 1, "which is read");
+  expect_refused(evaluate({"--report", folder / "link.html"}), 1, "which is read");
+  expect_refused(evaluate({"--report", folder / "x", "--per-image", folder / "x"}), 1,
+                 "is written already");
+  expect_refused(evaluate({"--report", folder / "none" / "x"}), 2, "does not exist");
+  EXPECT_EQ(*read_text_file(folder / "r.json"), *before);
+  EXPECT_FALSE(fs::exists(folder / "x"));
+  EXPECT_EQ(evaluate({"--report", folder / "x.html"}).code, 0);
+}
+
+TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
+  const test::TemporaryFolder folder;
+  fs::copy_file(kPicture, folder / "tiny.png");
+  std::ofstream(folder / "set.json")
+      << R"({"images": [{"id": 1, "file_name": "tiny.png"}],)"
+      << R"( "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}]})";
+  const auto evaluate = [&](const std::string& kept) {
+    return test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel,
+                          "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0",
+                          "--predictions-out", folder / kept});
+  };
+  std::ofstream(folder / "notes") << "my own notes, without an end of line";
+  expect_refused(evaluate("notes"), 2, "expected captions of an earlier run");
+  EXPECT_EQ(*read_text_file(folder / "notes"), "my own notes, without an end of line");
+  std::ofstream(folder / "torn") << R"({"image":"tiny.png","text":"1. Ma)";
+  EXPECT_EQ(evaluate("torn").code, 0);
+  EXPECT_THAT(*read_text_file(folder / "torn"), testing::StartsWith(R"({"image":"tiny.png")"));
+  EXPECT_EQ(evaluate("torn").code, 0);  // it is whole again
 }
 
 TEST(Misuse, MakeCheckpointReplacesNoCheckpoint) {

@@ -88,7 +88,7 @@ TEST(Network, KindsAndNames) {
   EXPECT_EQ(detector->class_id("dog"), 16);
   EXPECT_EQ(detector->class_id("dragon"), -1);
   TinyDetector eleven(true, true, 3);
-  eleven.weights().class_names = {"cup", "spoon"};
+  eleven.weights().class_names = {"cup", "spoon", " "};
   const auto named = Detector::load(eleven.weights(), pool);
   ASSERT_TRUE(named.ok()) << named.status().message;
   EXPECT_EQ(named->kind(), "YOLO11");
@@ -141,6 +141,8 @@ TEST(Network, WrongTensorsAreNamed) {
   status = refused([](DetectorWeights& w) { w.tensors["model.23.cv4.0.0.conv.weight"] = {}; });
   EXPECT_EQ(status.code, Code::kUnsupported);
   EXPECT_THAT(status.message, HasSubstr("model.23.cv4.0.0.conv.weight"));
+  status = refused([](DetectorWeights& w) { w.class_names = {"cup", "spoon"}; });
+  EXPECT_THAT(status.message, HasSubstr("tiny.safetensors: names: expected"));
   status = refused([](DetectorWeights& w) { w.tensors.clear(); });
   EXPECT_EQ(status.code, Code::kUnsupported);
 }

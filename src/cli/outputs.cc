@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/outputs.h"
+
+#include <sys/stat.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace fastvlm::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+using FileId = std::pair<dev_t, ino_t>;
+
+// Of the file that a path leads to, links followed; none when there is no such file yet.
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat found {};
+  if (path.empty() || ::stat(path.c_str(), &found) != 0) return std::nullopt;
+  return FileId{found.st_dev, found.st_ino};
+}
+
+}  // namespace
+
+Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
+  std::map<FileId, fs::path> read;
+  for (const fs::path& input : inputs) {
+    if (const auto id = file_id(input)) read.emplace(*id, input);
+  }
+  std::set<fs::path> written;
+  for (const Output& output : outputs) {
+    if (output.path.empty()) continue;
+    std::error_code failed;
+    const fs::path folder = fs::absolute(output.path, failed).parent_path();
+    if (!fs::is_directory(folder, failed)) {
+      return error(Code::kIo,
+                   cat(output.option, " ", output.path.string(), ": the folder ", folder.string(),
+                       " does not exist"),
+                   "make the folder, or write elsewhere");
+    }
+    if (fs::exists(output.path, failed) && !fs::is_regular_file(output.path, failed)) {
+      continue;  // devices and pipes take any number of writers
+    }
+    if (const auto id = file_id(output.path); id && read.contains(*id)) {
+      return error(Code::kUsage,
+                   cat(output.option, " ", output.path.string(), ": is ", read.at(*id).string(),
+                       ", which is read"),
+                   "write elsewhere");
+    }
+    fs::path place = fs::weakly_canonical(output.path, failed);
+    if (failed) place = output.path;
+    if (!written.insert(place).second) {
+      return error(Code::kUsage,
+                   cat(output.option, " ", output.path.string(), ": is written already"),
+                   "give every output a file of its own");
+    }
+  }
+  return {};
+}
+
+}  // namespace fastvlm::cli

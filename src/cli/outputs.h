@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run writes is never what it reads, under whatever name or link.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace fastvlm::cli {
+
+struct Output {
+  std::string option;  // "--report"
+  std::filesystem::path path;
+};
+
+// Asked before any work. kUsage: an output is one of `inputs`, or the same file as an output before
+// it. kIo: its folder does not exist. Outputs and inputs with an empty path are skipped.
+Status check_outputs(const std::vector<Output>& outputs,
+                     const std::vector<std::filesystem::path>& inputs);
+
+}  // namespace fastvlm::cli
