@@ -71,7 +71,8 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
       return written.ok();
     };
   }
-  FASTVLM_ASSIGN(const Caption caption, session.caption(picture, request));
+  FASTVLM_ASSIGN(Caption caption, session.caption(picture, request));
+  record_decoding(image.decode_options(), caption.provenance);
   FASTVLM_RETURN_IF_ERROR(written);
   if (!stream) FASTVLM_RETURN_IF_ERROR(put(title));
   FASTVLM_RETURN_IF_ERROR(print_result(caption, engine, name));

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/caption_set.h"
 
+#include <sys/file.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -11,6 +14,7 @@
 #include "base/strings.h"
 #include "caption/caption_json.h"
 #include "cli/console.h"
+#include "cli/flags.h"
 #include "evaluate/picture_file.h"
 
 namespace fastvlm::cli {
@@ -69,6 +73,13 @@ Status KeptCaptions::read() {
   }
   if (whole > 0) {
     FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path_.string()));
+    for (const ImageCaptions& image : file.images) {
+      if (image.captions.size() == 1) continue;
+      return error(Code::kInvalid,
+                   cat(path_.string(), ": expected one caption a picture, found ",
+                       image.captions.size(), " of ", image.id),
+                   "take the others out, or give the name of a new file");
+    }
     remember(std::move(file));
   }
   std::filesystem::resize_file(path_, text.size(), problem);
@@ -79,11 +90,16 @@ Result<KeptCaptions> KeptCaptions::open(const std::filesystem::path& path) {
   KeptCaptions kept;
   if (path.empty()) return kept;
   kept.path_ = path;
-  FASTVLM_RETURN_IF_ERROR(kept.read());
   kept.file_.reset(std::fopen(path.c_str(), "ab"));
   if (kept.file_ == nullptr) {
     return error(Code::kIo, cat(path.string(), ": cannot be written"), "check the folder");
   }
+  // For as long as the file is open. Where a file system knows no locks, one run has to do.
+  if (flock(fileno(kept.file_.get()), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return error(Code::kIo, cat(path.string(), ": another run is writing it"),
+                 "wait for that run, or give the name of a new file");
+  }
+  FASTVLM_RETURN_IF_ERROR(kept.read());
   return kept;
 }
 
@@ -116,7 +132,8 @@ class Captioner {
     FASTVLM_ASSIGN(const Image picture, load_image(path, options_.decode));
     CaptionRequest request = options_.request;
     request.tags = image.tags;
-    FASTVLM_ASSIGN(const Caption caption, session_.caption(picture, request));
+    FASTVLM_ASSIGN(Caption caption, session_.caption(picture, request));
+    record_decoding(options_.decode, caption.provenance);
     FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
     return to_json(caption, identity, image.name());
   }

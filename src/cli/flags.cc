@@ -173,6 +173,10 @@ Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const
   return engine;
 }
 
+void record_decoding(const DecodeOptions& decoding, Provenance& provenance) {
+  if (!decoding.apply_exif) provenance.preprocessing += ", as stored (--no-exif)";
+}
+
 std::string shown_name(const std::string& path) {
   const std::filesystem::path given(path);
   return given.is_absolute() ? given.filename().string() : path;

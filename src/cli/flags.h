@@ -73,6 +73,9 @@ CLI::Validator is_not_empty();
 Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const ImageFlags& image,
                                                   ThreadPool& pool);
 
+// Says in the provenance that a picture was left as stored, which the engine cannot know.
+void record_decoding(const DecodeOptions& decoding, Provenance& provenance);
+
 // How outputs name a file: as it was given, or by its name alone when the path is absolute.
 std::string shown_name(const std::string& path);
 

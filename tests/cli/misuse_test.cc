@@ -98,6 +98,15 @@ TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
   EXPECT_EQ(evaluate("torn").code, 0);
   EXPECT_THAT(*read_text_file(folder / "torn"), testing::StartsWith(R"({"image":"tiny.png")"));
   EXPECT_EQ(evaluate("torn").code, 0);  // it is whole again
+  const std::string line = *read_text_file(folder / "torn");
+  std::ofstream(folder / "torn", std::ios::app) << line;
+  expect_refused(evaluate("torn"), 2, "expected one caption a picture, found 2");
+  const test::Run stored =
+      test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--max-tokens",
+                     "3", "--metrics", "bleu", "--resamples", "0", "--no-exif", "--predictions-out",
+                     folder / "stored"});
+  EXPECT_EQ(stored.code, 0) << stored.err;
+  expect_refused(evaluate("stored"), 2, "was made with another model, prompt");
 }
 
 TEST(Misuse, MakeCheckpointReplacesNoCheckpoint) {
