@@ -40,6 +40,9 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view prefix);
 // an archive or a folder go through it before they are printed.
 std::string printable(std::string_view text);
 
+// A field of comma-separated values (RFC 4180): in quotes where it needs them.
+std::string csv_field(std::string_view text);
+
 // 1234567 -> "1,234,567"; used for parameter counts.
 std::string with_thousands(long long value);
 std::string fixed(double value, int digits);  // 2.346, 2 -> "2.35"

@@ -40,6 +40,21 @@ struct BenchCommand {
   Status print_card();
 };
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double standard_deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const auto n = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / (n - 1));
+}
+
 // One row: what was done `seconds.size()` times.
 struct Measurement {
   std::string test;
@@ -48,25 +63,7 @@ struct Measurement {
   double operations = 0;  // multiplications and additions
   double limit = 0;       // operations a second that the machine could do of this kind
   double bytes = 0;       // of weights and keys that are read
-  double median() const;
-  double spread() const;  // standard deviation
 };
-
-double Measurement::median() const {
-  std::vector<double> sorted = seconds;
-  std::sort(sorted.begin(), sorted.end());
-  const size_t half = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
-
-double Measurement::spread() const {
-  if (seconds.size() < 2) return 0;
-  const auto n = static_cast<double>(seconds.size());
-  const double mean = std::accumulate(seconds.begin(), seconds.end(), 0.0) / n;
-  double squares = 0;
-  for (const double s : seconds) squares += (s - mean) * (s - mean);
-  return std::sqrt(squares / (n - 1));
-}
 
 // Runs `work` once to warm up and then `repetitions` times by the clock.
 template <typename Work>
@@ -268,33 +265,31 @@ Status Bench::first_token(int64_t side, int64_t prompt, int repetitions,
 
 // A finished combination as plain values, for all three forms of output.
 Json row_of(const Measurement& m, const Bench& bench, int threads) {
-  const double median = m.median();
+  const double seconds = median(m.seconds);
   Json row{{"test", m.test},
            {"precision", describe_precision(bench.precision)},
            {"threads", threads},
-           {"ms", 1e3 * median},
-           {"ms_deviation", 1e3 * m.spread()},
+           {"ms", 1e3 * seconds},
+           {"ms_deviation", 1e3 * standard_deviation(m.seconds)},
            {"tokens_per_second", nullptr},
            {"gop_per_second", nullptr},
            {"gb_per_second", nullptr},
            {"of_limit", nullptr}};
-  if (m.tokens > 0) row["tokens_per_second"] = static_cast<double>(m.tokens) / median;
+  if (m.tokens > 0) row["tokens_per_second"] = static_cast<double>(m.tokens) / seconds;
   if (m.operations > 0) {
-    row["gop_per_second"] = 1e-9 * m.operations / median;
-    row["of_limit"] = m.operations / median / m.limit;
+    row["gop_per_second"] = 1e-9 * m.operations / seconds;
+    row["of_limit"] = m.operations / seconds / m.limit;
   }
   if (m.bytes > 0) {
-    row["gb_per_second"] = 1e-9 * m.bytes / median;
-    row["of_limit"] = m.bytes / median / bench.limits.read;
+    row["gb_per_second"] = 1e-9 * m.bytes / seconds;
+    row["of_limit"] = m.bytes / seconds / bench.limits.read;
   }
   return row;
 }
 
-std::string fixed(const Json& value, int digits) {
-  if (value.is_null()) return "";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
-  return text;
+// A number of a row; nothing where it has none.
+std::string shown(const Json& value, int digits) {
+  return value.is_null() ? "" : fixed(value.get<double>(), digits);
 }
 
 std::string markdown(const Json& rows) {
@@ -305,10 +300,10 @@ std::string markdown(const Json& rows) {
     const Json share =
         row["of_limit"].is_null() ? Json() : Json(100 * row["of_limit"].get<double>());
     text += cat("| ", row["test"].get<std::string>(), " | ", row["precision"].get<std::string>(),
-                " | ", row["threads"].get<int>(), " | ", fixed(row["ms"], 1), " ± ",
-                fixed(row["ms_deviation"], 1), " | ", fixed(row["tokens_per_second"], 1), " | ",
-                fixed(row["gop_per_second"], 0), " | ", fixed(row["gb_per_second"], 1), " | ",
-                share.is_null() ? "" : fixed(share, 0) + " %", " |\n");
+                " | ", row["threads"].get<int>(), " | ", shown(row["ms"], 1), " ± ",
+                shown(row["ms_deviation"], 1), " | ", shown(row["tokens_per_second"], 1), " | ",
+                shown(row["gop_per_second"], 0), " | ", shown(row["gb_per_second"], 1), " | ",
+                share.is_null() ? "" : shown(share, 0) + " %", " |\n");
   }
   return text;
 }
@@ -320,8 +315,10 @@ std::string comma_separated(const Json& rows) {
   for (const Json& row : rows) {
     std::string line;
     for (const auto& [key, value] : row.items()) {
-      const std::string shown = value.is_null() ? "" : value.dump();  // strings keep their quotes
-      line += (line.empty() ? "" : ",") + shown;
+      const std::string field = value.is_string() ? value.get<std::string>()
+                                : value.is_null() ? ""
+                                                  : value.dump();
+      line += (line.empty() ? "" : ",") + csv_field(field);
     }
     text += line + '\n';
   }
@@ -343,10 +340,10 @@ std::string machine_lines(const Json& runs) {
   for (const Json& run : runs) {
     text += cat("threads ", run["threads"].get<int>(), ", ", run["precision"].get<std::string>(),
                 ": limits of the machine, measured just before, ",
-                fixed(run["float_gop_per_second"], 0), " GOP/s on floats, ",
-                fixed(run["byte_gop_per_second"], 0), " on bytes, reads ",
-                fixed(run["read_gb_per_second"], 1), " GB/s; peak memory ",
-                fixed(run["peak_memory_mb"], 0), " MB\n");
+                shown(run["float_gop_per_second"], 0), " GOP/s on floats, ",
+                shown(run["byte_gop_per_second"], 0), " on bytes, reads ",
+                shown(run["read_gb_per_second"], 1), " GB/s; peak memory ",
+                shown(run["peak_memory_mb"], 0), " MB\n");
   }
   return text;
 }
@@ -423,8 +420,8 @@ Status BenchCommand::print_card() {
                  {"ram_gb", 1e-9 * static_cast<double>(memory_total())},
                  {"precision", describe_precision(engine->precision())},
                  {"threads", pool->size()},
-                 {"first_token_seconds", Measurement{.test = {}, .seconds = first}.median()},
-                 {"tokens_per_second", Measurement{.test = {}, .seconds = rate}.median()},
+                 {"first_token_seconds", median(first)},
+                 {"tokens_per_second", median(rate)},
                  {"answer_tokens", tokens},
                  {"peak_memory_mb", 1e-6 * static_cast<double>(peak_resident_bytes())}};
   if (json) return print(row.dump(2) + "\n");
@@ -433,9 +430,9 @@ Status BenchCommand::print_card() {
       "| device | chip | RAM | precision, threads | first token | tokens/s | peak memory |\n"
       "|---|---|---|---|---|---|---|\n| ",
       row["device"].get<std::string>(), " | ", row["chip"].get<std::string>(), " | ",
-      fixed(row["ram_gb"], 0), " GB | ", row["precision"].get<std::string>(), ", ", pool->size(),
-      " | ", fixed(row["first_token_seconds"], 2), " s | ", fixed(row["tokens_per_second"], 1),
-      " over ", tokens, " tokens | ", fixed(row["peak_memory_mb"], 0), " MB |\n"));
+      shown(row["ram_gb"], 0), " GB | ", row["precision"].get<std::string>(), ", ", pool->size(),
+      " | ", shown(row["first_token_seconds"], 2), " s | ", shown(row["tokens_per_second"], 1),
+      " over ", tokens, " tokens | ", shown(row["peak_memory_mb"], 0), " MB |\n"));
 }
 
 }  // namespace

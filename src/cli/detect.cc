@@ -176,18 +176,7 @@ Status DetectCommand::prepare_pictures() {
   }
   if (!drawing_folder.empty()) FASTVLM_RETURN_IF_ERROR(check_drawing(drawing_folder, pictures));
   if (yolo_folder.empty()) return {};
-  std::set<std::string> stems;
-  for (const std::string& picture : pictures) {
-    if (const std::string stem = fs::path(picture).stem().string(); !stems.insert(stem).second) {
-      return error(Code::kUsage, cat("--yolo-txt: two pictures would write ", stem, ".txt"),
-                   "look at them in two runs with a folder each");
-    }
-  }
-  if (std::error_code failed; !fs::is_directory(yolo_folder, failed)) {
-    return error(Code::kNotFound, cat("--yolo-txt ", yolo_folder, ": no such folder"),
-                 "make the folder first");
-  }
-  return {};
+  return check_folder_of_outputs("--yolo-txt", yolo_folder, pictures, yolo_name);
 }
 
 // Through a link an output may be a picture, or the weights.

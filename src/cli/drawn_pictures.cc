@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cctype>
 #include <iomanip>
-#include <set>
 #include <sstream>
 
 #include "base/strings.h"
+#include "cli/outputs.h"
 #include "formats/atomic_file.h"
 #include "image/draw.h"
 #include "image/encode.h"
@@ -31,22 +31,13 @@ fs::path drawn_name(const std::string& picture) {
 }
 
 Status check_drawing(const fs::path& folder, const std::vector<std::string>& pictures) {
-  std::error_code failed;
-  if (!fs::is_directory(folder, failed)) {
-    return error(Code::kNotFound, cat("--draw ", folder.string(), ": no such folder"),
-                 "make the folder first");
-  }
-  std::set<fs::path> names;
+  FASTVLM_RETURN_IF_ERROR(check_folder_of_outputs("--draw", folder, pictures, drawn_name));
   for (const std::string& picture : pictures) {
     fs::path place = fs::path(picture).parent_path();
     if (place.empty()) place = ".";
-    if (fs::equivalent(place, folder, failed)) {
+    if (std::error_code failed; fs::equivalent(place, folder, failed)) {
       return error(Code::kUsage, cat("--draw ", folder.string(), ": holds ", picture, " itself"),
                    "give another folder, so that no picture is written over");
-    }
-    if (const fs::path name = drawn_name(picture); !names.insert(name).second) {
-      return error(Code::kUsage, cat("--draw: two pictures would write ", name.string()),
-                   "look at them in two runs with a folder each");
     }
   }
   return {};

@@ -62,4 +62,21 @@ Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::p
   return {};
 }
 
+Status check_folder_of_outputs(const std::string& option, const fs::path& folder,
+                               const std::vector<std::string>& pictures,
+                               const std::function<fs::path(const std::string& picture)>& name_of) {
+  std::set<fs::path> names;
+  for (const std::string& picture : pictures) {
+    if (const fs::path name = name_of(picture); !names.insert(name).second) {
+      return error(Code::kUsage, cat(option, ": two pictures would write ", name.string()),
+                   "look at them in two runs with a folder each");
+    }
+  }
+  if (std::error_code failed; !fs::is_directory(folder, failed)) {
+    return error(Code::kNotFound, cat(option, " ", folder.string(), ": no such folder"),
+                 "make the folder first");
+  }
+  return {};
+}
+
 }  // namespace fastvlm::cli

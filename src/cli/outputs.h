@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,12 @@ struct Output {
 // it. kIo: its folder does not exist. Outputs and inputs with an empty path are skipped.
 Status check_outputs(const std::vector<Output>& outputs,
                      const std::vector<std::filesystem::path>& inputs);
+
+// For options that write a file for each picture into a folder, named by `name_of`. kUsage: two
+// pictures would write one file. kNotFound: there is no such folder.
+Status check_folder_of_outputs(
+    const std::string& option, const std::filesystem::path& folder,
+    const std::vector<std::string>& pictures,
+    const std::function<std::filesystem::path(const std::string& picture)>& name_of);
 
 }  // namespace fastvlm::cli

@@ -161,17 +161,6 @@ Json side_json(const Evaluation& evaluation) {
   return object;
 }
 
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  quoted += '"';
-  return quoted;
-}
-
 }  // namespace
 
 std::string to_json(const Evaluation& evaluation) {

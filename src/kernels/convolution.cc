@@ -45,14 +45,8 @@ void depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
   });
 }
 
-DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
-                            const std::vector<float>& bias, int64_t channels_in, int kernel,
-                            int stride) {
-  DenseConvolution conv;
-  conv.kernel = kernel;
-  conv.stride = stride;
-  conv.channels_in = channels_in;
-  conv.bias = bias;
+std::vector<float> columns_by_tap(const std::vector<float>& weights, int64_t channels_in,
+                                  int kernel) {
   const int64_t taps = int64_t{kernel} * kernel;
   std::vector<float> rows(weights.size());
   for (int64_t i = 0; i < static_cast<int64_t>(weights.size()); ++i) {
@@ -62,9 +56,21 @@ DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
     rows[static_cast<size_t>((out * taps + tap) * channels_in + c)] =
         weights[static_cast<size_t>(i)];
   }
+  return rows;
+}
+
+DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
+                            const std::vector<float>& bias, int64_t channels_in, int kernel,
+                            int stride) {
+  DenseConvolution conv;
+  conv.kernel = kernel;
+  conv.stride = stride;
+  conv.channels_in = channels_in;
+  conv.bias = bias;
+  const std::vector<float> rows = columns_by_tap(weights, channels_in, kernel);
   MatrixSource source;
   source.rows = static_cast<int64_t>(bias.size());
-  source.cols = taps * channels_in;
+  source.cols = int64_t{kernel} * kernel * channels_in;
   source.data = rows.data();
   conv.weights = Matrix::pack(source, pool);
   return conv;

@@ -49,7 +49,12 @@ struct DenseConvolution {
   std::vector<float> bias;
 };
 
-// `weights` as PyTorch stores them, [channels_out, channels_in, kernel, kernel].
+// Weights as PyTorch stores them, [channels_out, channels_in, kernel, kernel], with columns in the
+// order of the pixels that a product reads: [channels_out, kernel * kernel * channels_in].
+std::vector<float> columns_by_tap(const std::vector<float>& weights, int64_t channels_in,
+                                  int kernel);
+
+// `weights` as PyTorch stores them.
 DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
                             const std::vector<float>& bias, int64_t channels_in, int kernel,
                             int stride);

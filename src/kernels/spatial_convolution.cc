@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "kernels/convolution.h"
 #include "kernels/dot_kernels.h"
 #include "kernels/kernel_table.h"
 
@@ -165,18 +166,10 @@ SpatialConvolution make_spatial(ThreadPool& pool, const std::vector<float>& weig
   conv.stride = stride;
   conv.channels_in = channels_in;
   conv.bias = bias;
-  const int64_t taps = int64_t{kernel} * kernel;
-  std::vector<float> rows(weights.size());
-  for (int64_t i = 0; i < static_cast<int64_t>(weights.size()); ++i) {
-    const int64_t tap = i % taps;
-    const int64_t c = i / taps % channels_in;
-    const int64_t out = i / taps / channels_in;
-    rows[static_cast<size_t>((out * taps + tap) * channels_in + c)] =
-        weights[static_cast<size_t>(i)];
-  }
+  const std::vector<float> rows = columns_by_tap(weights, channels_in, kernel);
   const MatrixSource source{.type = WeightType::kF32,
                             .rows = conv.channels_out(),
-                            .cols = taps * channels_in,
+                            .cols = int64_t{kernel} * kernel * channels_in,
                             .data = rows.data()};
   if (arithmetic == Arithmetic::kF32) {
     conv.weights = Matrix::pack(source, pool);

@@ -5,24 +5,18 @@
 #include <gtest/gtest.h>
 
 #include "formats/python_names.h"
+#include "support/detector_numbers.h"
 #include "support/files.h"
 #include "support/onnx_file.h"
 
 namespace fastvlm {
 namespace {
 
+using test::numbers;
 using test::OnnxOptions;
 using test::ProtoWriter;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::vector<float> numbers(size_t count, int start) {
-  std::vector<float> values(count);
-  for (size_t i = 0; i < count; ++i) {
-    values[i] = static_cast<float>((static_cast<int>(i) + start) % 97) / 16 - 3;
-  }
-  return values;
-}
 
 DetectorWeights small_detector() {
   DetectorWeights weights;

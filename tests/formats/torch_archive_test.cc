@@ -7,25 +7,18 @@
 #include <fstream>
 #include <numeric>
 
+#include "support/detector_numbers.h"
 #include "support/files.h"
 #include "support/torch_file.h"
 
 namespace fastvlm {
 namespace {
 
+using test::numbers;
 using test::PickleWriter;
 using test::TorchType;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// make_archive.py's numbers().
-std::vector<float> numbers(size_t count, int start) {
-  std::vector<float> values(count);
-  for (size_t i = 0; i < count; ++i) {
-    values[i] = static_cast<float>((static_cast<int>(i) + start) % 97) / 16 - 3;
-  }
-  return values;
-}
 
 DetectorWeights small_detector() {
   DetectorWeights weights;
