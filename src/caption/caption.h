@@ -65,6 +65,7 @@ struct Timings {
   int64_t image_tokens = 0;
   int64_t prompt_tokens = 0;  // image tokens included
   int64_t answer_tokens = 0;
+  double load_seconds = 0;  // weights read for this caption, when tower and decoder take turns
   double preprocess_seconds = 0;
   double vision_seconds = 0;  // tower and projector
   double prefill_seconds = 0;

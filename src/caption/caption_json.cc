@@ -71,6 +71,7 @@ Json timings_json(const Timings& timings) {
   return {{"image_tokens", timings.image_tokens},
           {"prompt_tokens", timings.prompt_tokens},
           {"answer_tokens", timings.answer_tokens},
+          {"load_ms", milliseconds(timings.load_seconds)},
           {"preprocess_ms", milliseconds(timings.preprocess_seconds)},
           {"vision_ms", milliseconds(timings.vision_seconds)},
           {"prefill_ms", milliseconds(timings.prefill_seconds)},
