@@ -69,6 +69,7 @@ Result<DetectorInput> detector_input(const Image& image, const DetectOptions& op
 struct Detector::State {
   YoloLayers layers;
   std::vector<std::string> names;
+  std::string source;  // the weights' file
   Arithmetic arithmetic = Arithmetic::kF32;
   std::mutex mutex;
   std::vector<std::unique_ptr<MapStore>> idle;  // memory of earlier calls
@@ -91,6 +92,7 @@ Result<Detector> Detector::load(const DetectorWeights& weights, ThreadPool& pool
                      " as the network has classes, found ", named),
                  "export the detector again; names and weights come from different models");
   }
+  state->source = weights.source;
   state->arithmetic = arithmetic;
   state->names = weights.class_names;
   if (state->names.empty() && classes == static_cast<int64_t>(coco_names().size())) {
@@ -165,7 +167,8 @@ Result<std::vector<Detection>> Detector::detect(const DetectorInput& input,
       [&](float* pixels) { network_input(input.pixels, pixels); }, pool);
   for (const HeadOutput& head : heads) {
     if (!take_candidates(head, state_->layers.bins, options, candidates)) {
-      return error(Code::kInvalid, cat(kind(), ": the network's output is not finite"),
+      return error(Code::kInvalid,
+                   cat(state_->source, ": the output of ", kind(), " is not finite"),
                    "the weights are damaged; fetch them again");
     }
   }
