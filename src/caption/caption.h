@@ -26,7 +26,8 @@ struct TagDetector {
   Arithmetic precision = Arithmetic::kF32;
   float confidence = 0.5F;
   float iou = 0.5F;
-  int size = 640;  // of the longer side that it saw, pixels
+  int size = 640;       // of the longer side that it saw, pixels
+  bool counts = false;  // whether equal tags became one with their number
 };
 
 struct CaptionRequest {

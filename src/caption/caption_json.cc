@@ -32,7 +32,8 @@ Json detector_json(const TagDetector& detector) {
           {"precision", arithmetic_name(detector.precision)},
           {"confidence", decimal(detector.confidence)},
           {"iou", decimal(detector.iou)},
-          {"size", detector.size}};
+          {"size", detector.size},
+          {"counts", detector.counts}};
 }
 
 Json tags_json(const std::vector<Tag>& tags) {

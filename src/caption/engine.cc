@@ -2,6 +2,7 @@
 #include "caption/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/sha256.h"
@@ -58,6 +59,18 @@ Status check_widths(const ImageEncoder& encoder, const ModelConfig& config) {
   return {};
 }
 
+// Before the language model turns them into logits that are none either.
+Status check_tokens(const Tokens& tokens, const Checkpoint& checkpoint) {
+  const bool finite = std::all_of(tokens.values.begin(), tokens.values.end(),
+                                  [](float value) { return std::isfinite(value); });
+  if (finite) return {};
+  return error(
+      Code::kInvalid,
+      cat(checkpoint.folder().string(),
+          ": what the vision tower makes of the picture is not finite"),
+      "look the checkpoint over with `fastvlm doctor`: it names weights that are not finite");
+}
+
 // Passes on the answer without the blanks at its ends, in pieces of whole characters.
 class TextSink {
  public:
@@ -96,7 +109,6 @@ class TextSink {
 
 Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride,
                                        const EngineOptions& options) {
-  constexpr int64_t kMaxSide = 4096;
   Preprocessing result;
   const Aspect stated = config.image_aspect_ratio == "pad" ? Aspect::kPad : Aspect::kCrop;
   result.aspect = options.aspect.value_or(stated);
@@ -106,14 +118,14 @@ Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride
                        : config.image_size > 0 ? config.image_size
                                                : native;
   const int64_t grid = std::max<int64_t>(stride, 1);
-  if (size <= 0 || size > kMaxSide || size % grid != 0) {
+  if (size <= 0 || size > kMostImageSide || size % grid != 0) {
     const bool asked = options.image_size.has_value();
     const int64_t nearest =
-        std::clamp<int64_t>((size + grid / 2) / grid, 1, kMaxSide / grid) * grid;
+        std::clamp<int64_t>((size + grid / 2) / grid, 1, kMostImageSide / grid) * grid;
     return error(asked ? Code::kUsage : Code::kInvalid,
                  cat(asked ? "--image-size" : "config.json: image size",
-                     ": expected a multiple of the tower's stride ", grid, " up to ", kMaxSide,
-                     ", found ", size),
+                     ": expected a multiple of the tower's stride ", grid, " up to ",
+                     kMostImageSide, ", found ", size),
                  cat("use --image-size ", nearest));
   }
   result.size = static_cast<int>(size);
@@ -291,6 +303,7 @@ Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
                                                             preprocessing.size, *pool_));
   Tokens projected = encoder->projector.project(tokens, *pool_);
   timings.vision_seconds = watch.lap();
+  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, engine_->checkpoint()));
   return projected;
 }
 

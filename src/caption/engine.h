@@ -55,6 +55,9 @@ struct ModelIdentity {
   std::string weights;  // "q4 g64", "bf16", ...: how the language model is stored
 };
 
+// The longest side of the tower's input that is accepted.
+inline constexpr int64_t kMostImageSide = 4096;
+
 // How pictures become the tower's input: as the options say, else as the config does, else the
 // family's own size. The side must be a multiple of the tower's `stride`; 0 when the tower is not
 // known.

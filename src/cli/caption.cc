@@ -60,8 +60,8 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const std::string& path,
                                    bool first) {
   FASTVLM_ASSIGN(const Image picture, load_image(path, image.decode_options()));
-  FASTVLM_RETURN_IF_ERROR(tags.tag(picture, *team, request));
   const std::string name = shown_name(path);
+  FASTVLM_RETURN_IF_ERROR(about(path, tags.tag(picture, *team, request)));
   const bool heading = images.size() > 1 && !json;
   const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
   Status written;
@@ -72,7 +72,9 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
       return written.ok();
     };
   }
-  FASTVLM_ASSIGN(Caption caption, session.caption(picture, request));
+  Result<Caption> made = session.caption(picture, request);
+  if (!made.ok()) return about(path, made.status());
+  Caption& caption = *made;
   record_decoding(image.decode_options(), caption.provenance);
   FASTVLM_RETURN_IF_ERROR(written);
   if (!stream) FASTVLM_RETURN_IF_ERROR(put(title));
