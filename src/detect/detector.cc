@@ -33,9 +33,11 @@ bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& 
         std::find(options.classes.begin(), options.classes.end(), best) == options.classes.end()) {
       continue;
     }
-    const Box box = decode_box(head.boxes.data() + cell * 4 * bins, bins,
-                               static_cast<float>(cell % head.width) + 0.5F,
-                               static_cast<float>(cell / head.width) + 0.5F, head.stride);
+    const int64_t row = cell / head.width;
+    const int64_t column = cell % head.width;
+    const Box box =
+        decode_box(head.boxes.data() + cell * 4 * bins, bins, static_cast<float>(column) + 0.5F,
+                   static_cast<float>(row) + 0.5F, head.stride);
     if (!std::isfinite(box.x0 + box.y0 + box.x1 + box.y1)) return false;
     out.push_back({box, confidence, static_cast<int>(best)});
   }
