@@ -73,8 +73,8 @@ class Job {
   using Source = std::function<std::optional<Picture>(bool wait)>;
 
   struct Options {
-    JobOutputs outputs;
-    DecodeOptions decode;
+    JobOutputs outputs = {};
+    DecodeOptions decode = {};
     bool read_ahead = true;
     std::function<bool()> stop = [] { return false; };    // asked between pictures
     std::function<void(const JobCounts&)> progress = {};  // after each picture

@@ -29,16 +29,16 @@ struct Shard {
 };
 
 struct Selection {
-  std::vector<std::string> places;   // files, folders, patterns ("photos/**/*.jpg")
-  std::vector<std::string> listed;   // files only, taken as they are: no pattern, no folder
-  bool recursive = false;            // folders within folders too
-  std::vector<std::string> include;  // patterns; none: all pictures
-  std::vector<std::string> exclude;  // patterns, of folders too
-  std::filesystem::path root;        // names are relative to it; empty: as above
+  std::vector<std::string> places = {};   // files, folders, patterns ("photos/**/*.jpg")
+  std::vector<std::string> listed = {};   // files only, taken as they are: no pattern, no folder
+  bool recursive = false;                 // folders within folders too
+  std::vector<std::string> include = {};  // patterns; none: all pictures
+  std::vector<std::string> exclude = {};  // patterns, of folders too
+  std::filesystem::path root = {};        // names are relative to it; empty: as above
   bool shuffle = false;
   uint64_t seed = 0;  // of the shuffling
   size_t limit = 0;   // the first so many; 0: all
-  Shard shard;        // of what is then left: every count-th
+  Shard shard = {};   // of what is then left: every count-th
 };
 
 // Does `pattern` fit? `*` and `?` stand for characters of one name, `[a-z]` and `[!a-z]` for one

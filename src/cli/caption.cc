@@ -145,6 +145,10 @@ Status CaptionCommand::prepare_request() {
 
 Exit CaptionCommand::run() {
   if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, stats);
+  if (!files.given() && !files.format().empty()) {
+    return report(error(Code::kUsage, cat("--format ", files.format(), ": is for files"),
+                        "give --out with a file or a folder, or --sidecar"));
+  }
   if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
   JobFiles to;

@@ -9,6 +9,7 @@
 #include "cli/outputs.h"
 #include "cli/progress.h"
 #include "evaluate/gallery.h"
+#include "formats/atomic_file.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -84,6 +85,8 @@ Exit conclude(const Job& job, const Status& end, double seconds, const fs::path&
 Status make_gallery(const fs::path& page, const Journal& journal,
                     const std::vector<Picture>& pictures) {
   if (page.empty()) return {};
+  remove_abandoned_files(page.has_parent_path() ? page.parent_path() : ".",
+                         {page.filename().string()});
   std::vector<const Picture*> captioned;
   for (const Picture& picture : pictures) {
     const JournalEntry* entry = journal.find(picture.name);

@@ -316,6 +316,62 @@ TEST_F(CaptionJobTest, AFolderThatCannotBeWritten) {
   fs::permissions(folder_ / "p", fs::perms::owner_all);
 }
 
+TEST_F(CaptionJobTest, WatchesAFolder) {
+  make_picture("w/old.png", 1);
+  make_picture("elsewhere.png", 2);
+  make_picture("deep.png", 3);
+  write("picture.bytes", read("elsewhere.png"));
+  std::vector<std::string> arguments = with_model({"w", "-r", "--out", "all.jsonl", "--sidecar"});
+  arguments[0] = "watch";
+  arguments.insert(arguments.begin(), std::string(FASTVLM_BINARY_DIR) + "/fastvlm");
+  const pid_t child = start(arguments);
+  const auto comes = [&](const std::string& name) {
+    for (int i = 0; i < 3000 && !exists(name); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return exists(name);
+  };
+  EXPECT_TRUE(comes("w/old.txt"));
+  fs::rename(folder_ / "elsewhere.png", folder_ / "w/moved.png");
+  EXPECT_TRUE(comes("w/moved.txt"));
+  {
+    // Not before its writer is done.
+    const std::string bytes = read("picture.bytes");
+    std::ofstream slow(folder_ / "w/written.png", std::ios::binary);
+    slow << bytes.substr(0, 100) << std::flush;
+    make_picture("w/other.png", 4);
+    EXPECT_TRUE(comes("w/other.txt"));
+    EXPECT_FALSE(exists("w/written.txt"));
+    slow << bytes.substr(100);
+  }
+  EXPECT_TRUE(comes("w/written.txt"));
+  make_picture("w/new/folder/deep.png", 3);
+  EXPECT_TRUE(comes("w/new/folder/deep.txt"));
+  // The file for all follows when nothing is left to do.
+  for (int i = 0; i < 3000 && read("all.jsonl").find("deep") == std::string::npos; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << read("err");
+  const test::Run again = caption({"w", "-r", "--out", "all.jsonl", "--sidecar"});
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.err, HasSubstr("5 of 5 pictures have a caption: 5 made before"));
+}
+
+TEST_F(CaptionJobTest, Gallery) {
+  make_picture("p/a.png", 1);
+  const test::Run run = caption({"p", "--gallery", "g.html", "--tags", "dog"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_TRUE(exists("g.html.journal"));
+  const std::string page = read("g.html");
+  EXPECT_THAT(page, AllOf(testing::StartsWith("<!DOCTYPE html>"), HasSubstr("data:image/webp"),
+                          HasSubstr("\"label\":\"dog\""), Not(HasSubstr("@DATA@")),
+                          Not(HasSubstr("http"))));
+}
+
 // Kill -9 at random moments: what is there at the end is what an undisturbed run writes.
 TEST_F(CaptionJobTest, KilledAndResumed) {
   const char* length = std::getenv("FASTVLM_TEST_LENGTH");
