@@ -110,8 +110,8 @@ void SelectionFlags::add_filters_to(CLI::App& command) {
 }
 
 void SelectionFlags::add_to(CLI::App& command) {
-  const std::string group = "Many pictures";
-  command.add_flag("-r,--recursive", recursive_, "Enter the folders inside a folder")->group(group);
+  add_filters_to(command);
+  const std::string group = kSelectionGroup;
   command.add_option("--list", list_, "File with the paths of pictures, one a line; -: stdin")
       ->option_text("FILE")
       ->group(group);

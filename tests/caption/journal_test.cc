@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const JobSettings kSettings = {{"model_sha256", "12ab"}, {"max_tokens", "256"}};
 
@@ -93,7 +94,7 @@ TEST_F(JournalTest, EveryTornEndIsMended) {
     EXPECT_EQ(journal->find("a.jpg") != nullptr, lines >= 3) << size;
     EXPECT_EQ(journal->find("b.jpg") != nullptr, lines >= 4) << size;
     ASSERT_TRUE(journal->add({"d.jpg", "d.jpg", caption_of("d.jpg")}, {}).ok());
-    EXPECT_EQ(text().find(whole.substr(0, whole.rfind('\n', size) + 1)), 0U);
+    EXPECT_THAT(text(), StartsWith(whole.substr(0, whole.substr(0, size).rfind('\n') + 1)));
     EXPECT_TRUE(Journal::read(path_).ok()) << size;
   }
 }
@@ -121,6 +122,7 @@ TEST_F(JournalTest, ForeignFilesAreLeftAlone) {
     EXPECT_THAT(refused.message, HasSubstr("expected the journal of a folder job"));
     EXPECT_EQ(text(), foreign);
   }
+  std::filesystem::remove(path_);
   make();
   write(std::string(text()).replace(text().find("256"), 3, "512"));
   EXPECT_THAT(open().status().message, HasSubstr("its first line was changed"));

@@ -129,8 +129,11 @@ TEST_F(CaptionJobTest, FoldersOnStdoutNeedNoJournal) {
   EXPECT_THAT(run.out, testing::StartsWith("== a.png ==\n"));
   EXPECT_THAT(run.out, HasSubstr("\n== b.png ==\n"));
   EXPECT_EQ(files_in("p").size(), 3U);
-  EXPECT_EQ(caption({"-", "--include", "a*"}, {.input = "p/b.png\np/a.png\n"}).out,
-            caption({"p/a.png"}).out);
+  const std::string a = caption({"p/a.png"}).out;
+  EXPECT_EQ(caption({"-", "--include", "a*"}, {.input = "p/b.png\np/a.png\n"}).out, a);
+  EXPECT_EQ(caption({"p", "--exclude", "b*", "--exclude", "c*"}).out, a);
+  write("list", std::string("p/a.png\0", 8));
+  EXPECT_EQ(caption({"--list", "list", "--null"}).out, a);
 }
 
 TEST_F(CaptionJobTest, OneFileForAll) {
