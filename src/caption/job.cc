@@ -142,16 +142,13 @@ Job::Job(Journal& journal, Options options, Captioner captioner)
 
 bool Job::all_there(const Picture& picture) const {
   const JobOutputs& outputs = options_.outputs;
-  if (outputs.existing != Existing::kSkip || !outputs.all.empty() || outputs.each.empty()) {
-    return false;
-  }
   return std::all_of(outputs.each.begin(), outputs.each.end(), [&](OutputFormat format) {
     return is_there(output_of(outputs, format, picture));
   });
 }
 
-Result<WrittenCaption> Job::kept_caption(const JournalEntry& entry) const {
-  FASTVLM_ASSIGN(const JournalRecord record, journal_.record(entry));
+Result<WrittenCaption> Job::kept_caption(LinePlace place) const {
+  FASTVLM_ASSIGN(const JournalRecord record, journal_.record(place));
   return parse_caption(record.caption, options_.outputs.timings);
 }
 
@@ -159,7 +156,10 @@ Result<WrittenCaption> Job::kept_caption(const JournalEntry& entry) const {
 Result<Job::Need> Job::look_at(const Picture& picture) {
   const JournalEntry* entry = journal_.find(picture.name);
   if (entry == nullptr || !entry->captioned) {
-    if (!all_there(picture)) return Need::kCaption;
+    const JobOutputs& outputs = options_.outputs;
+    const bool skip =
+        outputs.existing == Existing::kSkip && outputs.all.empty() && !outputs.each.empty();
+    if (!skip || !all_there(picture)) return Need::kCaption;
     ++counts_.skipped;
     return Need::kNothing;
   }
@@ -227,20 +227,9 @@ Status Job::rewrite(const std::vector<Picture>& pictures) {
   for (const Picture& picture : pictures) {
     const JournalEntry* entry = journal_.find(picture.name);
     if (entry == nullptr || !entry->captioned) continue;
-    if (!options_.outputs.each.empty()) {
-      const JobOutputs& outputs = options_.outputs;
-      const bool needed =
-          outputs.existing != Existing::kSkip ||
-          std::any_of(outputs.each.begin(), outputs.each.end(), [&](OutputFormat format) {
-            return !is_there(output_of(outputs, format, picture));
-          });
-      if (needed) {
-        FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(*entry));
-        if (const Status bad = write_each(picture, caption, std::nullopt); !bad.ok()) {
-          FASTVLM_RETURN_IF_ERROR(record_failure(picture, bad, false));
-          continue;
-        }
-      }
+    if (const Status bad = write_each(picture, *entry); !bad.ok()) {
+      FASTVLM_RETURN_IF_ERROR(record_failure(picture, bad, false));
+      continue;
     }
     ++counts_.kept;
   }
@@ -251,13 +240,8 @@ Status Job::finish(const Picture& picture, const Loaded& loaded) {
   if (!loaded.image.ok()) return record_failure(picture, loaded.image.status(), true);
   const Result<std::string> line = captioner_(*loaded.image, picture);
   if (!line.ok()) return record_failure(picture, line.status(), true);
-  std::optional<WrittenCaption> previous;
-  if (const JournalEntry* entry = journal_.find(picture.name); entry != nullptr) {
-    if (const auto kept = kept_caption(*entry); kept.ok()) previous = *kept;
-  }
   FASTVLM_RETURN_IF_ERROR(journal_.add({picture.name, picture.path, *line}, loaded.stamp));
-  FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(*line, options_.outputs.timings));
-  if (const Status bad = write_each(picture, caption, previous); !bad.ok()) {
+  if (const Status bad = write_each(picture, *journal_.find(picture.name)); !bad.ok()) {
     return record_failure(picture, bad, false);
   }
   failed_writes_in_a_row_ = 0;
@@ -265,17 +249,28 @@ Status Job::finish(const Picture& picture, const Loaded& loaded) {
   return {};
 }
 
-// A failed write is not the picture's fault: its caption stays in the journal for the next run.
+// A write that the system refuses is not the picture's fault: its caption stays in the journal for
+// the next run.
 Status Job::record_failure(const Picture& picture, const Status& why, bool in_journal) {
   ++counts_.failed;
   failures_.push_back({picture.name, why});
   if (in_journal) return journal_.add_failure(picture.name, why);
+  if (why.code != Code::kIo) return {};
   return ++failed_writes_in_a_row_ < kMostFailedWritesInARow ? Status{} : why;
 }
 
-Status Job::write_each(const Picture& picture, const WrittenCaption& caption,
-                       const std::optional<WrittenCaption>& previous) const {
-  for (const OutputFormat format : options_.outputs.each) {
+Status Job::write_each(const Picture& picture, const JournalEntry& entry) const {
+  const JobOutputs& outputs = options_.outputs;
+  if (outputs.each.empty()) return {};
+  // What a run wrote that was killed may still be the text of an earlier caption.
+  const bool settled = outputs.existing == Existing::kSkip && !entry.before;
+  if (settled && all_there(picture)) return {};
+  FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(entry.place));
+  std::optional<WrittenCaption> previous;
+  if (entry.before) {
+    FASTVLM_ASSIGN(previous, kept_caption(*entry.before));
+  }
+  for (const OutputFormat format : outputs.each) {
     FASTVLM_RETURN_IF_ERROR(write_one(format, picture, caption, previous));
   }
   return {};
@@ -316,7 +311,7 @@ Status Job::write_all(const std::vector<std::string>& images) const {
     for (const std::string& image : images) {
       const JournalEntry* entry = journal_.find(image);
       if (entry == nullptr || !entry->captioned) continue;
-      FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(*entry));
+      FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(entry->place));
       FASTVLM_RETURN_IF_ERROR(file.add(caption));
     }
     FASTVLM_RETURN_IF_ERROR(file.finish());

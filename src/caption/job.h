@@ -102,12 +102,12 @@ class Job {
 
   Result<Need> look_at(const Picture& picture);
   Status finish(const Picture& picture, const Loaded& loaded);
-  Status write_each(const Picture& picture, const WrittenCaption& caption,
-                    const std::optional<WrittenCaption>& previous) const;
+  // The files for one picture that its entry's caption makes necessary.
+  Status write_each(const Picture& picture, const JournalEntry& entry) const;
   Status write_one(OutputFormat format, const Picture& picture, const WrittenCaption& caption,
                    const std::optional<WrittenCaption>& previous) const;
   bool all_there(const Picture& picture) const;
-  Result<WrittenCaption> kept_caption(const JournalEntry& entry) const;
+  Result<WrittenCaption> kept_caption(LinePlace place) const;
   Status record_failure(const Picture& picture, const Status& why, bool in_journal);
   void tell() const {
     if (options_.progress) options_.progress(counts_);

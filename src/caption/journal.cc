@@ -103,12 +103,6 @@ Result<FileStamp> stamp_of(const std::filesystem::path& file) {
                    ""};
 }
 
-std::filesystem::path journal_beside(const std::filesystem::path& output) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(output, ignored)) return output / "captions.journal";
-  return output.string() + ".journal";
-}
-
 Result<Journal> Journal::open(const std::filesystem::path& path, const JobSettings& settings) {
   Journal journal;
   journal.path_ = path;
@@ -159,10 +153,11 @@ Status Journal::take(std::string_view line, LinePlace place) {
                  "take the damaged line out; its picture is then captioned again");
   }
   if (const auto plan = object.find("plan"); plan != object.end() && plan->is_array()) {
-    plan_ = {{}, field<size_t>(object, "shard"), field<size_t>(object, "shards", 1)};
+    JobPlan found{{}, field<size_t>(object, "shard"), field<size_t>(object, "shards", 1)};
     for (const Json& image : *plan) {
-      if (image.is_string()) plan_.images.push_back(image.get<std::string>());
+      if (image.is_string()) found.images.push_back(image.get<std::string>());
     }
+    take_plan(std::move(found));
     return {};
   }
   JournalEntry entry;
@@ -172,8 +167,22 @@ Status Journal::take(std::string_view line, LinePlace place) {
                  field<std::string>(object, "sha256")};
   entry.error = field<std::string>(object, "error");
   entry.hint = field<std::string>(object, "hint");
-  entries_.insert_or_assign(field<std::string>(object, "image"), std::move(entry));
+  remember(field<std::string>(object, "image"), std::move(entry));
   return {};
+}
+
+void Journal::take_plan(JobPlan plan) {
+  plan_ = std::move(plan);
+  planned_ = {plan_.images.begin(), plan_.images.end()};
+}
+
+void Journal::remember(const std::string& image, JournalEntry entry) {
+  if (const JournalEntry* old = find(image); old != nullptr) {
+    entry.before = old->captioned ? old->place : old->before;
+  }
+  // Pictures that come to a folder that is watched.
+  if (!plan_.images.empty() && planned_.insert(image).second) plan_.images.push_back(image);
+  entries_.insert_or_assign(image, std::move(entry));
 }
 
 Status Journal::check_settings(const JobSettings& wanted) const {
@@ -210,8 +219,8 @@ std::vector<std::string> Journal::images() const {
   return names;
 }
 
-Result<JournalRecord> Journal::record(const JournalEntry& entry) const {
-  FASTVLM_ASSIGN(const std::string line, read_line(path_, entry.place));
+Result<JournalRecord> Journal::record(LinePlace place) const {
+  FASTVLM_ASSIGN(const std::string line, read_line(path_, place));
   const Json object = Json::parse(line, nullptr, false);
   const auto caption = object.find("caption");
   if (!object.is_object() || caption == object.end()) {
@@ -235,7 +244,7 @@ Status Journal::set_plan(JobPlan plan) {
     object["shards"] = plan.shards;
   }
   FASTVLM_RETURN_IF_ERROR(lines_.append(dumped(object)).status());
-  plan_ = std::move(plan);
+  take_plan(std::move(plan));
   return {};
 }
 
@@ -262,7 +271,7 @@ Status Journal::add_failure(const std::string& image, const Status& why) {
 
 Status Journal::append(const std::string& line, const std::string& image, JournalEntry entry) {
   FASTVLM_ASSIGN(entry.place, lines_.append(line));
-  entries_.insert_or_assign(image, std::move(entry));
+  remember(image, std::move(entry));
   return {};
 }
 

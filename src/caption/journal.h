@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -44,6 +46,7 @@ struct JobPlan {
 struct JournalEntry {
   bool captioned = false;
   LinePlace place;
+  std::optional<LinePlace> before;  // the caption that this line has replaced
   FileStamp stamp;
   std::string error;  // why there is no caption
   std::string hint;
@@ -65,10 +68,11 @@ class Journal {
 
   const std::filesystem::path& path() const { return path_; }
   const JobSettings& settings() const { return settings_; }
-  const JobPlan& plan() const { return plan_; }  // the last; no images: none was written yet
+  // The last one that was set, and what was captioned since besides. No images: none was set yet.
+  const JobPlan& plan() const { return plan_; }
   const JournalEntry* find(const std::string& image) const;
   std::vector<std::string> images() const;  // all that are captioned, sorted by name
-  Result<JournalRecord> record(const JournalEntry& entry) const;
+  Result<JournalRecord> record(LinePlace place) const;
 
   Status set_plan(JobPlan plan);  // adds no line when it is the last one's
   Status add(const JournalRecord& record, const FileStamp& stamp);
@@ -78,6 +82,8 @@ class Journal {
   Status load();
   Status take(std::string_view line, LinePlace place);
   Status append(const std::string& line, const std::string& image, JournalEntry entry);
+  void remember(const std::string& image, JournalEntry entry);
+  void take_plan(JobPlan plan);
   Status check_settings(const JobSettings& wanted) const;
 
   std::filesystem::path path_;
@@ -86,10 +92,8 @@ class Journal {
   bool started_ = false;  // has its first line
   JobSettings settings_;
   JobPlan plan_;
+  std::unordered_set<std::string> planned_;
   std::unordered_map<std::string, JournalEntry> entries_;
 };
-
-// The file of the journal beside an output file, or in a folder of outputs.
-std::filesystem::path journal_beside(const std::filesystem::path& output);
 
 }  // namespace fastvlm

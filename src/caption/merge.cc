@@ -69,7 +69,7 @@ Result<std::optional<JournalRecord>> Part::find(const std::string& image) const 
   if (journal) {
     const JournalEntry* entry = journal->find(image);
     if (entry == nullptr || !entry->captioned) return std::optional<JournalRecord>();
-    FASTVLM_ASSIGN(JournalRecord record, journal->record(*entry));
+    FASTVLM_ASSIGN(JournalRecord record, journal->record(entry->place));
     return std::optional(std::move(record));
   }
   const auto found = lines.find(image);

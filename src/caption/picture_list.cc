@@ -127,6 +127,7 @@ class Finder {
 
   const Selection& selection_;
   std::map<std::string, std::string> path_by_name_;
+  std::set<std::string> paths_;
   size_t seen_ = 0;  // pictures, the unwanted ones too
   Status clash_;
 };
@@ -150,8 +151,9 @@ void Finder::add(const fs::path& path, const fs::path& top) {
   const std::string name = name_of(path, top);
   if (!is_wanted(selection_.include, selection_.exclude, name)) return;
   const std::string normal = path.lexically_normal().string();
+  if (!paths_.insert(normal).second) return;
   const auto [found, added] = path_by_name_.emplace(name, normal);
-  if (added || found->second == normal || !clash_.ok()) return;
+  if (added || !clash_.ok()) return;
   clash_ =
       error(Code::kUsage,
             cat("outputs would name two pictures ", name, ": ", found->second, " and ", normal),

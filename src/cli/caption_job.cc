@@ -93,7 +93,8 @@ Status make_gallery(const fs::path& page, const Journal& journal,
     if (entry != nullptr && entry->captioned) captioned.push_back(&picture);
   }
   return write_gallery(page, captioned.size(), [&](size_t i) -> Result<GalleryPicture> {
-    FASTVLM_ASSIGN(const JournalRecord record, journal.record(*journal.find(captioned[i]->name)));
+    FASTVLM_ASSIGN(const JournalRecord record,
+                   journal.record(journal.find(captioned[i]->name)->place));
     FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption));
     return GalleryPicture{captioned[i]->path, std::move(caption.json)};
   });
@@ -196,7 +197,7 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
   for (const std::string& image : images) {
     const JournalEntry* entry = journal->find(image);
     if (entry == nullptr || !entry->captioned) continue;
-    const auto record = journal->record(*entry);
+    const auto record = journal->record(entry->place);
     if (!record.ok()) return report(record.status());
     const fs::path root = selection.root();
     pictures.push_back({root.empty() ? record->path : (root / image).string(), image});

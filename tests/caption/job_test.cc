@@ -143,6 +143,21 @@ TEST_F(JobTest, AChangedPictureIsCaptionedAgain) {
   EXPECT_THAT(captioned_, IsEmpty());
 }
 
+// Killed between the journal's line and the picture's file: the file is still the old one.
+TEST_F(JobTest, AStaleOutputOfAKilledRunIsReplaced) {
+  ASSERT_TRUE(run().ok());
+  const std::string old = read("c.txt");
+  make_picture("c.png", 9);
+  ASSERT_TRUE(run().ok());
+  write("c.txt", old);
+  ASSERT_TRUE(run().ok());
+  EXPECT_THAT(captioned_, IsEmpty());
+  EXPECT_EQ(read("c.txt"), text_of("c.png", 9) + "\n");
+  write("c.txt", "edited by hand");
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(read("c.txt"), "edited by hand");
+}
+
 TEST_F(JobTest, LostOutputsAreWrittenAgain) {
   ASSERT_TRUE(run().ok());
   fs::remove(folder_ / "a.txt");
@@ -190,12 +205,17 @@ TEST_F(JobTest, ExistingFilesGrowOnce) {
 TEST_F(JobTest, MetadataOfOthersIsNeverReplaced) {
   outputs_.each = {OutputFormat::kXmp};
   outputs_.existing = Existing::kOverwrite;
-  write("b.png.xmp", "<x:xmpmeta>edits of a photo program</x:xmpmeta>");
-  ASSERT_TRUE(run().ok());
-  EXPECT_EQ(counts_.failed, 1U);
+  for (const char* name : {"b.png.xmp", "c.png.xmp", "d.png.xmp"}) {
+    write(name, "<x:xmpmeta>edits of a photo program</x:xmpmeta>");
+  }
+  ASSERT_TRUE(run().ok()) << "no fault of the disk, which would end the run";
+  EXPECT_EQ(counts_.failed, 3U);
   EXPECT_THAT(failures_[0].why.message, HasSubstr("holds metadata of another program"));
   EXPECT_THAT(read("b.png.xmp"), HasSubstr("edits"));
   EXPECT_THAT(read("a.png.xmp"), HasSubstr("4 wide"));
+  outputs_.existing = Existing::kSkip;
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(counts_.failed, 0U);
 }
 
 TEST_F(JobTest, FolderOfOutputs) {

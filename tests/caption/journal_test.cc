@@ -58,7 +58,7 @@ TEST_F(JournalTest, IsReadBackAsItWasWritten) {
   EXPECT_EQ(a->stamp.bytes, 7);
   EXPECT_EQ(a->stamp.modified, 99);
   EXPECT_EQ(a->stamp.sha256, "f00");
-  const auto record = journal->record(*a);
+  const auto record = journal->record(a->place);
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(record->path, "p/a.jpg");
   EXPECT_EQ(record->caption, caption_of("a.jpg"));
@@ -77,6 +77,12 @@ TEST_F(JournalTest, TheLastLineOfAPictureCounts) {
     auto journal = open();
     ASSERT_TRUE(journal->add({"b.jpg", "b.jpg", caption_of("b.jpg")}, {}).ok());
     EXPECT_TRUE(journal->find("b.jpg")->captioned);
+    EXPECT_FALSE(journal->find("b.jpg")->before.has_value());
+    const LinePlace first = journal->find("a.jpg")->place;
+    ASSERT_TRUE(journal->add_failure("a.jpg", error(Code::kInvalid, "damaged now")).ok());
+    ASSERT_TRUE(journal->add({"a.jpg", "a.jpg", caption_of("a.jpg")}, {}).ok());
+    ASSERT_TRUE(journal->find("a.jpg")->before.has_value());
+    EXPECT_EQ(journal->find("a.jpg")->before->offset, first.offset);
   }
   EXPECT_THAT(open()->images(), ElementsAre("a.jpg", "b.jpg"));
 }
@@ -148,9 +154,18 @@ TEST_F(JournalTest, OneRunAtATime) {
   EXPECT_TRUE(Journal::read(path_).ok()) << "reading needs no lock";
 }
 
-TEST_F(JournalTest, LiesBesideTheOutput) {
-  EXPECT_EQ(journal_beside(folder_.path()), folder_ / "captions.journal");
-  EXPECT_EQ(journal_beside(folder_ / "out.jsonl"), folder_ / "out.jsonl.journal");
+// As `watch` has them.
+TEST_F(JournalTest, PicturesBesidesThePlanJoinIt) {
+  make();
+  {
+    auto journal = open();
+    ASSERT_TRUE(journal->add({"new.jpg", "new.jpg", caption_of("new.jpg")}, {}).ok());
+    EXPECT_THAT(journal->plan().images, ElementsAre("a.jpg", "b.jpg", "c.jpg", "new.jpg"));
+  }
+  auto journal = open();
+  EXPECT_THAT(journal->plan().images, ElementsAre("a.jpg", "b.jpg", "c.jpg", "new.jpg"));
+  ASSERT_TRUE(journal->set_plan({{"a.jpg"}, 0, 1}).ok());
+  EXPECT_THAT(Journal::read(path_)->plan().images, ElementsAre("a.jpg"));
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ TEST_F(PictureListTest, IncludeExcludeRoot) {
               ElementsAre("a.JPG", "sub/c.png"));
   EXPECT_THAT(names({.places = {"p", "q"}, .root = "."}),
               ElementsAre("p/a.JPG", "p/b.jpg", "q/b.jpg"));
+  EXPECT_THAT(names({.places = {"p", "p/b.jpg", "p/*.jpg"}}), ElementsAre("a.JPG", "b.jpg"));
 }
 
 TEST_F(PictureListTest, ShardsAreAPartition) {
