@@ -5,7 +5,7 @@
 
 #include "browser/browser.h"
 #include "cli/program.h"
-#include "support/tiny_model.h"
+#include "support/files.h"
 
 namespace fastvlm {
 namespace {
@@ -15,14 +15,13 @@ using nlohmann::json;
 TEST(GalleryPage, ShowsAndFinds) {
   if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
   const test::TemporaryFolder folder;
-  test::make_tiny_model(folder / "tiny", "hd_tied");
+  const std::string model = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
   std::filesystem::create_directories(folder / "p");
   std::filesystem::copy_file(test::golden("preprocess/portrait.png"), folder / "p/one.png");
   std::filesystem::copy_file(test::golden("preprocess/landscape.png"), folder / "p/two <b>.png");
-  const test::Run run =
-      test::fastvlm({"caption", "--model", "tiny", "--max-tokens", "8", "--prompt", "hello", "p",
-                     "--tags", "dog (left), </script>", "--gallery", "g.html"},
-                    {.folder = folder.path()});
+  const test::Run run = test::fastvlm({"caption", "--model", model, "--max-tokens", "8", "p",
+                                       "--tags", "dog (left), </script>", "--gallery", "g.html"},
+                                      {.folder = folder.path()});
   ASSERT_EQ(run.code, 0) << run.err;
   test::Browser browser;
   browser.open("file://" + (folder / "g.html").string());
