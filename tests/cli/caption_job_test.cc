@@ -276,6 +276,24 @@ TEST_F(CaptionJobTest, ShardsMakeTheSame) {
   EXPECT_FALSE(exists("new.jsonl"));
 }
 
+// A scheduler's own launcher, where it is installed.
+TEST_F(CaptionJobTest, ShardsOfMpirun) {
+  const std::string mpirun = "/usr/bin/mpirun";
+  if (!fs::exists(mpirun)) GTEST_SKIP() << "openmpi-bin is missing";
+  for (unsigned i = 0; i < 5; ++i) make_picture("p/" + std::to_string(i) + ".png", i);
+  ASSERT_EQ(caption({"p", "--out", "whole.jsonl"}).code, 0);
+  std::vector<std::string> command = with_model({"p", "--out", "part.jsonl", "--shard", "auto"});
+  command.insert(command.begin(), {mpirun, "--allow-run-as-root", "--oversubscribe", "-n", "2",
+                                   std::string(FASTVLM_BINARY_DIR) + "/fastvlm"});
+  const test::Run run = test::run(command, {.folder = folder_.path()});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const test::Run merged = test::fastvlm(
+      {"merge-results", "merged.jsonl", "part.0-of-2.jsonl.journal", "part.1-of-2.jsonl.journal"},
+      {.folder = folder_.path()});
+  EXPECT_EQ(merged.out, "5 captions\n") << merged.err;
+  EXPECT_EQ(read("merged.jsonl"), read("whole.jsonl"));
+}
+
 TEST_F(CaptionJobTest, CtrlCFinishesThePictureInHand) {
   for (unsigned i = 0; i < 40; ++i) make_picture("p/" + std::to_string(i) + ".png", i);
   std::vector<std::string> arguments = with_model({"p", "--sidecar", "--temperature", "50"});
