@@ -60,13 +60,14 @@ std::string progress_line(const JobCounts& counts, double seconds, double bytes)
     line += cat(" of ", number(counts.total), " (", 100 * counts.done() / counts.total, " %)");
   }
   if (counts.made > 0 && seconds > 0) {
-    const double a_second = static_cast<double>(counts.made) / seconds;
-    const auto rate = 60 * a_second;
+    const double rate = 60 * static_cast<double>(counts.made) / seconds;
     line += cat(", ", rate < 10 ? fixed(rate, 1) : number(static_cast<size_t>(std::lround(rate))),
                 " a minute");
     if (counts.total > counts.done()) {
-      line += cat(", ", duration(static_cast<double>(counts.total - counts.done()) / a_second),
-                  " left");
+      // Damaged pictures take their time too.
+      const double each = seconds / static_cast<double>(counts.made + counts.failed);
+      line +=
+          cat(", ", duration(static_cast<double>(counts.total - counts.done()) * each), " left");
     }
   }
   if (counts.failed > 0) line += cat(", ", number(counts.failed), " failed");
