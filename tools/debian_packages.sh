@@ -13,6 +13,7 @@ PACKAGES_CHECK=(
   git libgtest-dev libgmock-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   chromium chromium-driver
+  openmpi-bin
 )
 
 # install_missing PACKAGE...: installs through apt what dpkg does not know, with sudo where needed, and says so.

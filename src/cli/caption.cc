@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// fastvlm caption IMAGE…
+// fastvlm caption IMAGE|FOLDER|PATTERN…, fastvlm watch FOLDER
 #include <cmath>
 #include <memory>
 
 #include "base/cpu.h"
 #include "caption/caption_json.h"
+#include "cli/caption_job.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
+#include "cli/job_flags.h"
 #include "cli/tag_source.h"
 
 namespace fastvlm::cli {
 namespace {
 
 struct CaptionCommand {
-  std::vector<std::string> images;
+  std::vector<std::string> places;  // as given: pictures, folders, patterns
+  std::vector<Picture> pictures;
+  SelectionFlags selection;
+  OutputFlags files;
   ModelFlags model;
   ImageFlags image;
   PromptFlags prompt;
@@ -23,12 +28,16 @@ struct CaptionCommand {
   bool json = false;
   bool stream = false;
   bool stats = false;
+  bool watching = false;  // fastvlm watch
 
   bool output_failed = false;
 
   Exit run();
+  Status find_pictures();
+  Status prepare_request();
   Exit caption_all(Session& session, const Engine& engine);
-  Status caption_one(Session& session, const Engine& engine, const std::string& path, bool first);
+  Exit run_job(Session& session, const Engine& engine, const JobFiles& to);
+  Status caption_one(Session& session, const Engine& engine, const Picture& picture, bool first);
   Status print_result(const Caption& caption, const Engine& engine, const std::string& name);
   Status put(std::string_view text) {
     Status written = print(text);
@@ -51,19 +60,19 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
                                     const std::string& name) {
   if (json) {
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
-    const JsonOptions options{stats, images.size() == 1};
+    const JsonOptions options{stats, pictures.size() == 1};
     return put(to_json(caption, identity, name, options) + "\n");
   }
   return put(stream ? "\n" : caption.text + "\n");
 }
 
-Status CaptionCommand::caption_one(Session& session, const Engine& engine, const std::string& path,
+Status CaptionCommand::caption_one(Session& session, const Engine& engine, const Picture& picture,
                                    bool first) {
-  FASTVLM_ASSIGN(const Image picture, load_image(path, image.decode_options()));
-  const std::string name = shown_name(path);
-  FASTVLM_RETURN_IF_ERROR(about(path, tags.tag(picture, *team, request)));
-  const bool heading = images.size() > 1 && !json;
-  const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
+  FASTVLM_ASSIGN(const Image pixels, load_image(picture.path, image.decode_options()));
+  FASTVLM_RETURN_IF_ERROR(about(picture.path, tags.tag(pixels, *team, request)));
+  const bool heading = pictures.size() > 1 && !json;
+  const std::string title =
+      heading ? cat(first ? "" : "\n", "== ", printable(picture.name), " ==\n") : "";
   Status written;
   if (stream) {
     FASTVLM_RETURN_IF_ERROR(put(title));
@@ -72,43 +81,88 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
       return written.ok();
     };
   }
-  Result<Caption> made = session.caption(picture, request);
-  if (!made.ok()) return about(path, made.status());
+  Result<Caption> made = session.caption(pixels, request);
+  if (!made.ok()) return about(picture.path, made.status());
   Caption& caption = *made;
   record_decoding(image.decode_options(), caption.provenance);
   FASTVLM_RETURN_IF_ERROR(written);
   if (!stream) FASTVLM_RETURN_IF_ERROR(put(title));
-  FASTVLM_RETURN_IF_ERROR(print_result(caption, engine, name));
-  if (stats && !json) print_stats(name, caption.timings);
+  FASTVLM_RETURN_IF_ERROR(print_result(caption, engine, picture.name));
+  if (stats && !json) print_stats(picture.name, caption.timings);
   return {};
 }
 
 Exit CaptionCommand::caption_all(Session& session, const Engine& engine) {
   size_t failed = 0;
   Exit last = kDone;
-  for (const std::string& path : images) {
-    const Status status = caption_one(session, engine, path, &path == &images.front());
+  for (const Picture& picture : pictures) {
+    const Status status = caption_one(session, engine, picture, &picture == &pictures.front());
     if (status.ok()) continue;
     ++failed;
     last = report(status);
     if (output_failed) return last;  // nobody reads; the other pictures would be work for nothing
   }
   if (failed == 0) return kDone;
-  return failed == images.size() ? last : kSomeFailed;
+  return failed == pictures.size() ? last : kSomeFailed;
+}
+
+Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFiles& to) {
+  const auto description = tags.description();
+  if (!description.ok()) return report(description.status());
+  const auto settings =
+      job_settings(request, engine, *description, image.decode_options().apply_exif);
+  if (!settings.ok()) return report(settings.status());
+  const auto caption = [&](const Image& pixels, const Picture& picture) -> Result<std::string> {
+    FASTVLM_RETURN_IF_ERROR(tags.tag(pixels, *team, request));
+    FASTVLM_ASSIGN(Caption made, session.caption(pixels, request));
+    record_decoding(image.decode_options(), made.provenance);
+    FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
+    return to_json(made, identity, picture.name, {.timings = true});
+  };
+  CaptionJob job{to, *settings, image.decode_options(), pictures, {}, files.quiet(), json};
+  if (watching) return run_watch_job(job, places.front(), selection, caption);
+  const auto shard = selection.shard();
+  if (!shard.ok()) return report(shard.status());
+  job.shard = *shard;
+  return run_caption_job(job, caption);
+}
+
+// A few files that are named stay as they are, in their order.
+Status CaptionCommand::find_pictures() {
+  if (watching) return {};  // they come as they come
+  if (files.given() || selection.needed(places)) {
+    FASTVLM_ASSIGN(pictures, selection.find(places, request.sampling.seed));
+    return {};
+  }
+  for (const std::string& path : places) pictures.push_back({path, shown_name(path)});
+  if (!pictures.empty()) return {};
+  return error(Code::kUsage, "no image given, so there is nothing to caption",
+               "name one or more pictures; questions without a picture are not for this model");
+}
+
+Status CaptionCommand::prepare_request() {
+  FASTVLM_ASSIGN(request.prompt, prompt.read(seven_point_prompt()));
+  request.order = prompt.prompt_order();
+  return check(request.sampling);
 }
 
 Exit CaptionCommand::run() {
-  if (images.empty()) {
-    return report(
-        error(Code::kUsage, "no image given, so there is nothing to caption",
-              "name one or more pictures; questions without a picture are not for this model"));
+  if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, stats);
+  if (!files.given() && !files.format().empty()) {
+    return report(error(Code::kUsage, cat("--format ", files.format(), ": is for files"),
+                        "give --out with a file or a folder, or --sidecar"));
   }
-  const auto question = prompt.read(seven_point_prompt());
-  if (!question.ok()) return report(question.status());
-  request.prompt = *question;
-  request.order = prompt.prompt_order();
-  if (const Status bad = check(request.sampling); !bad.ok()) return report(bad);
-  model.keep_tower = images.size() > 1;  // a single picture needs it once
+  if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
+  if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
+  JobFiles to;
+  if (files.given()) {
+    const std::vector<std::filesystem::path> inputs{selection.list(), prompt.file, tags.listed()};
+    auto prepared = prepare_files(files, selection, places, pictures, inputs);
+    if (!prepared.ok()) return report(prepared.status());
+    to = std::move(*prepared);
+    to.outputs.timings = stats;
+  }
+  model.keep_tower = watching || pictures.size() > 1;  // a single picture needs it once
   const auto pool = model.prepare();
   if (!pool.ok()) return report(pool.status());
   const auto engine = load_engine(model, image, **pool);
@@ -116,7 +170,34 @@ Exit CaptionCommand::run() {
   if (const Status bad = tags.prepare(model, **pool); !bad.ok()) return report(bad);
   team = pool->get();
   Session session(*engine, **pool);
-  return caption_all(session, **engine);
+  return files.given() ? run_job(session, **engine, to) : caption_all(session, **engine);
+}
+
+void add_answer_options(CLI::App& app, CaptionRequest& request) {
+  app.add_option("--max-tokens", request.max_tokens, "Longest answer, in tokens")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  SamplingOptions& sampling = request.sampling;
+  app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "Draw among the k likeliest; 0: all")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+  app.add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--seed", sampling.seed, "Of the draws, and of --shuffle")
+      ->check(is_seed())
+      ->capture_default_str();
+}
+
+void add_model_options(CLI::App& app, CaptionCommand& command) {
+  command.model.add_to(app);
+  command.model.add_memory_to(app);
+  command.image.add_to(app);
+  command.prompt.add_order_to(app);
+  command.tags.add_to(app);
 }
 
 }  // namespace
@@ -124,31 +205,44 @@ Exit CaptionCommand::run() {
 void add_caption(CLI::App& program, Command& chosen) {
   auto command = std::make_shared<CaptionCommand>();
   CLI::App* app = program.add_subcommand("caption", "Describe pictures");
-  app->add_option("images", command->images, "Picture files")->option_text("IMAGE...");
+  app->add_option("images", command->places,
+                  "Pictures, folders of them, patterns; -: paths from stdin")
+      ->option_text("IMAGE...");
   command->prompt.add_prompt_to(*app);
-  CLI::Option* json = app->add_flag("--json", command->json,
-                                    "One JSON object a picture (docs/caption.schema.json)");
-  app->add_flag("--stream", command->stream, "Print the text as it comes")->excludes(json);
+  CLI::Option* json =
+      app->add_flag("--json", command->json,
+                    "One JSON object a picture (docs/caption.schema.json); with --out or --sidecar "
+                    "one on the run");
+  CLI::Option* stream =
+      app->add_flag("--stream", command->stream, "Print the text as it comes")->excludes(json);
   app->add_flag("--stats", command->stats, "Also show timings");
-  app->add_option("--max-tokens", command->request.max_tokens, "Longest answer, in tokens")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-      ->capture_default_str();
-  SamplingOptions& sampling = command->request.sampling;
-  app->add_option("--temperature", sampling.temperature, "0: always the likeliest token")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  app->add_option("--top-k", sampling.top_k, "Draw among the k likeliest; 0: all")
-      ->check(CLI::Range(0, 1 << 30))
-      ->capture_default_str();
-  app->add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app->add_option("--seed", sampling.seed, "Of the draws")->check(is_seed())->capture_default_str();
-  command->model.add_to(*app);
-  command->model.add_memory_to(*app);
-  command->image.add_to(*app);
-  command->prompt.add_order_to(*app);
-  command->tags.add_to(*app);
+  add_answer_options(*app, command->request);
+  add_model_options(*app, *command);
+  command->selection.add_to(*app);
+  command->files.add_to(*app);
+  command->files.add_gallery_to(*app);
+  for (const char* to_files : {"--out", "--sidecar", "--journal", "--gallery"}) {
+    stream->excludes(app->get_option(to_files));
+  }
+  app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
+}
+
+void add_watch(CLI::App& program, Command& chosen) {
+  auto command = std::make_shared<CaptionCommand>();
+  command->watching = true;
+  CLI::App* app =
+      program.add_subcommand("watch", "Describe the pictures of a folder as they arrive");
+  app->add_option("folder", command->places, "Folder to watch")
+      ->option_text("FOLDER")
+      ->expected(1)
+      ->required();
+  command->prompt.add_prompt_to(*app);
+  app->add_flag("--stats", command->stats, "Timings in JSON outputs");
+  add_answer_options(*app, command->request);
+  add_model_options(*app, *command);
+  command->selection.add_filters_to(*app);
+  command->files.add_to(*app);
+  command->files.beside_by_default();
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
 

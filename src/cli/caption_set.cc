@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/caption_set.h"
 
-#include <sys/file.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "base/mapped_file.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "caption/caption_json.h"
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "evaluate/picture_file.h"
+#include "formats/kept_lines.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -24,7 +20,6 @@ using nlohmann::json;
 
 constexpr double kSecondsBetweenNotes = 10;
 constexpr std::string_view kLineStart = "{\"image\":";  // of what `caption --json` writes
-constexpr size_t kMostKeptBytes = size_t{1} << 30;
 
 // The captions that are there already, by the picture's name, and the file that new ones go to.
 class KeptCaptions {
@@ -47,58 +42,43 @@ class KeptCaptions {
     for (ImageCaptions& image : file.images) by_name_.insert_or_assign(image.id, std::move(image));
   }
 
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-
-  std::filesystem::path path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  KeptLines file_;
   std::unordered_map<std::string, ImageCaptions> by_name_;
   json first_;
 };
 
 Status KeptCaptions::read() {
-  std::error_code problem;
-  if (!std::filesystem::exists(path_, problem)) return {};
-  FASTVLM_ASSIGN(std::string text, read_text_file(path_, kMostKeptBytes));
-  // A line without its end was cut off when the run was interrupted.
-  const size_t whole = text.rfind('\n') + 1;
-  const std::string_view rest = std::string_view(text).substr(whole);
-  const bool ours = rest.starts_with(kLineStart) || kLineStart.starts_with(rest);
-  text.resize(whole);
-  if (whole > 0) first_ = json::parse(text.substr(0, text.find('\n')), nullptr, false);
-  if (!ours || (whole > 0 && (!first_.is_object() || !first_.contains("provenance")))) {
-    return error(Code::kInvalid, cat(path_.string(), ": expected captions of an earlier run"),
+  std::string text;
+  const auto add = [&](std::string_view line, LinePlace) -> Status {
+    if (text.empty()) first_ = json::parse(line, nullptr, false);
+    text.append(line).append("\n");
+    return {};
+  };
+  FASTVLM_ASSIGN(const std::string torn, visit_lines(file_.path(), add));
+  const std::string path = file_.path().string();
+  const bool ours = torn.starts_with(kLineStart) || kLineStart.starts_with(torn);
+  if (!ours || (!text.empty() && (!first_.is_object() || !first_.contains("provenance")))) {
+    return error(Code::kInvalid, cat(path, ": expected captions of an earlier run"),
                  "give the name of a new file");
   }
-  if (whole > 0) {
-    FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path_.string()));
+  if (!text.empty()) {
+    FASTVLM_ASSIGN(CaptionFile file, parse_captions(text, path));
     for (const ImageCaptions& image : file.images) {
       if (image.captions.size() == 1) continue;
       return error(Code::kInvalid,
-                   cat(path_.string(), ": expected one caption a picture, found ",
-                       image.captions.size(), " of ", image.id),
+                   cat(path, ": expected one caption a picture, found ", image.captions.size(),
+                       " of ", image.id),
                    "take the others out, or give the name of a new file");
     }
     remember(std::move(file));
   }
-  std::filesystem::resize_file(path_, text.size(), problem);
-  return {};
+  return file_.drop(torn);
 }
 
 Result<KeptCaptions> KeptCaptions::open(const std::filesystem::path& path) {
   KeptCaptions kept;
   if (path.empty()) return kept;
-  kept.path_ = path;
-  kept.file_.reset(std::fopen(path.c_str(), "ab"));
-  if (kept.file_ == nullptr) {
-    return error(Code::kIo, cat(path.string(), ": cannot be written"), "check the folder");
-  }
-  // For as long as the file is open. Where a file system knows no locks, one run has to do.
-  if (flock(fileno(kept.file_.get()), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return error(Code::kIo, cat(path.string(), ": another run is writing it"),
-                 "wait for that run, or give the name of a new file");
-  }
+  FASTVLM_ASSIGN(kept.file_, KeptLines::open(path));
   FASTVLM_RETURN_IF_ERROR(kept.read());
   return kept;
 }
@@ -106,13 +86,7 @@ Result<KeptCaptions> KeptCaptions::open(const std::filesystem::path& path) {
 Status KeptCaptions::add(const std::string& line) {
   FASTVLM_ASSIGN(CaptionFile file, parse_captions(line, "caption"));
   remember(std::move(file));
-  if (file_ == nullptr) return {};
-  const std::string bytes = line + "\n";
-  if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size() ||
-      std::fflush(file_.get()) != 0) {
-    return error(Code::kIo, cat(path_.string(), ": cannot be written"), "is the disk full?");
-  }
-  return {};
+  return file_.is_open() ? file_.append(line).status() : Status{};
 }
 
 class Captioner {

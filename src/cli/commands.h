@@ -13,6 +13,8 @@ namespace fastvlm::cli {
 using Command = std::function<Exit()>;
 
 void add_caption(CLI::App& program, Command& chosen);
+void add_merge_results(CLI::App& program, Command& chosen);
+void add_watch(CLI::App& program, Command& chosen);
 void add_detect(CLI::App& program, Command& chosen);
 void add_predict(CLI::App& program, Command& chosen);
 void add_info(CLI::App& program, Command& chosen);

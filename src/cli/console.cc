@@ -32,6 +32,16 @@ void end(int signal) {
   ::_exit(128 + signal);
 }
 
+volatile std::sig_atomic_t asked_to_stop = 0;
+
+void ask_to_stop(int signal) {
+  if (asked_to_stop != 0) end(signal);
+  asked_to_stop = 1;
+  constexpr std::string_view kLine =
+      "\nfastvlm: finishing the picture in hand; once more to stop at once\n";
+  [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+}
+
 }  // namespace
 
 Status about(const std::string& item, Status status) {
@@ -76,6 +86,14 @@ void handle_signals() {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // the write fails instead, which is reported
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end);
+}
+
+void stop_politely() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, ask_to_stop);
+}
+
+bool stop_asked() {
+  return asked_to_stop != 0;
 }
 
 }  // namespace fastvlm::cli

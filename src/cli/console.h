@@ -37,4 +37,9 @@ Status stdout_failed();  // the error of a write that failed, as errno has it
 // files removed; a closed pipe and a limit on file sizes become failed writes.
 void handle_signals();
 
+// From here on the first Ctrl-C, SIGTERM or SIGHUP only makes stop_asked() true, so that the work
+// in hand is finished; the second one ends the program at once.
+void stop_politely();
+bool stop_asked();
+
 }  // namespace fastvlm::cli

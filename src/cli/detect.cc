@@ -7,9 +7,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "caption/caption_json.h"
+#include "caption/picture_list.h"
 #include "cli/commands.h"
 #include "cli/detection_scores.h"
 #include "cli/drawn_pictures.h"
@@ -57,12 +57,6 @@ struct DetectCommand {
   }
 };
 
-bool is_picture(const fs::path& path) {
-  static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png",  ".webp",
-                                                    ".bmp", ".heic", ".heif", ".avif"};
-  return kExtensions.contains(lower_case(path.extension().string()));
-}
-
 // The pictures of a folder by name, without hidden ones (other systems leave "._a.jpg" beside
 // a.jpg); folders inside it are not entered.
 Result<std::vector<std::string>> pictures_in(const std::string& folder) {
@@ -70,7 +64,7 @@ Result<std::vector<std::string>> pictures_in(const std::string& folder) {
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(folder, failed)) {
     const bool hidden = entry.path().filename().string().starts_with('.');
-    if (!hidden && is_picture(entry.path())) found.push_back(entry.path().string());
+    if (!hidden && has_picture_name(entry.path())) found.push_back(entry.path().string());
   }
   if (failed) {
     return error(Code::kIo, cat(folder, ": cannot list the folder: ", failed.message()),

@@ -36,6 +36,8 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   Command chosen;
   add_caption(program, chosen);
+  add_merge_results(program, chosen);
+  add_watch(program, chosen);
   add_detect(program, chosen);
   add_predict(program, chosen);
   add_info(program, chosen);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/tag_source.h"
 
+#include "base/mapped_file.h"
+#include "base/sha256.h"
 #include "caption/detected_tags.h"
 #include "cli/console.h"
 
@@ -46,6 +48,20 @@ Status TagSource::prepare(const ModelFlags& model, ThreadPool& pool) {
   FASTVLM_ASSIGN(const auto path, find_detector(detector_name_, "--detector"));
   FASTVLM_ASSIGN(loaded_, load_detector(path, model.arithmetic(), pool));
   return {};
+}
+
+Result<std::string> TagSource::description() const {
+  if (loaded_) {
+    return cat(loaded_->detector.kind(), " ", loaded_->sha256, ", ",
+               arithmetic_name(loaded_->detector.arithmetic()), ", confidence ",
+               options_.confidence, ", iou ", options_.iou, ", size ", options_.size,
+               counts_ ? ", counted" : "");
+  }
+  if (listed_.tags.empty() || listed_.tags == "auto") return std::string("none");
+  std::error_code ignored;
+  if (!std::filesystem::exists(listed_.tags, ignored)) return listed_.tags;
+  FASTVLM_ASSIGN(const std::string content, read_text_file(listed_.tags));
+  return cat("a file, sha256 ", sha256_hex(content));
 }
 
 Status TagSource::tag(const Image& image, ThreadPool& pool, CaptionRequest& request) const {

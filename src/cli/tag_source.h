@@ -22,6 +22,9 @@ class TagSource {
   // Loads the detector where one is wanted; call once, before tag(). Without weights `auto` means
   // no tags, with a note when it was asked for.
   Status prepare(const ModelFlags& model, ThreadPool& pool);
+  // What the tags of all pictures depend on, for a journal. Call after prepare().
+  Result<std::string> description() const;
+  const std::string& listed() const { return listed_.tags; }  // what --tags says
   // Sets the request's tags and where they come from. `image` is upright.
   Status tag(const Image& image, ThreadPool& pool, CaptionRequest& request) const;
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "evaluate/evaluation_json.h"
+#include "evaluate/page_data.h"
 #include "evaluate/picture_file.h"
 #include "evaluate/text_files.h"
 #include "evaluate/thumbnail.h"
@@ -14,15 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kThumbnailWidth = 220;
-constexpr std::string_view kDataMark = "@DATA@";
-
-// Inside a script element only `</` and `<!` could end or change it.
-std::string for_script(std::string json) {
-  for (size_t at = json.find('<'); at != std::string::npos; at = json.find('<', at + 1)) {
-    json.replace(at, 1, "\\u003c");
-  }
-  return json;
-}
 
 }  // namespace
 

@@ -15,20 +15,13 @@
 namespace fastvlm {
 namespace {
 
+constexpr std::string_view kTemporaryMark = ".partial-";
+
 // ".name.partial-<process>-<n>": hidden, and distinct among the files this process has open.
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   static std::atomic<int> counter{0};
   return path.parent_path() /
-         cat(".", path.filename().string(), ".partial-", ::getpid(), "-", counter++);
-}
-
-// Makes the rename itself durable. Some file systems cannot sync a folder; the file is whole
-// either way.
-void sync_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
+         cat(".", path.filename().string(), kTemporaryMark, ::getpid(), "-", counter++);
 }
 
 // Names of temporary files for a signal handler, which may neither lock nor allocate. A name is
@@ -73,6 +66,13 @@ Result<std::filesystem::path> target_of(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+void sync_folder(const std::filesystem::path& folder) noexcept {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
 
 void remove_unfinished_files() noexcept {
   for (std::atomic<char*>& entry : unfinished) {
@@ -144,6 +144,18 @@ Status AtomicFile::failed(std::string_view what, int reason) const {
   return error(Code::kIo, cat(path_.string(), ": cannot be ", what, ": ", std::strerror(reason)),
                full ? "free some space on that disk; nothing half-written was left behind"
                     : "check the folder and its permissions");
+}
+
+void remove_abandoned_files(const std::filesystem::path& folder,
+                            const std::set<std::string>& names) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename().string();
+    const size_t mark = name.rfind(kTemporaryMark);
+    if (mark == std::string::npos || !name.starts_with('.')) continue;
+    std::error_code kept;
+    if (names.contains(name.substr(1, mark - 1))) std::filesystem::remove(entry.path(), kept);
+  }
 }
 
 Status write_file_atomically(const std::filesystem::path& path, std::string_view contents) {

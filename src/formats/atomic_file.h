@@ -5,7 +5,9 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -42,6 +44,15 @@ class AtomicFile {
 // Removes the temporary files of this process. For handlers of signals that end the program: calls
 // only what such a handler may.
 void remove_unfinished_files() noexcept;
+
+// Makes new and renamed entries of a folder durable. Some file systems cannot; the files are whole
+// either way.
+void sync_folder(const std::filesystem::path& folder) noexcept;
+
+// Removes the temporary files in `folder` that were to become one of `names`: what a process left
+// that was killed. The caller knows that nobody is writing these names now.
+void remove_abandoned_files(const std::filesystem::path& folder,
+                            const std::set<std::string>& names);
 
 Status write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/job.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "base/mapped_file.h"
+#include "base/sha256.h"
+#include "base/strings.h"
+#include "caption/xmp.h"
+#include "formats/atomic_file.h"
+
+namespace fastvlm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A disk that is full refuses all files, a strange name only its own.
+constexpr size_t kMostFailedWritesInARow = 3;
+constexpr size_t kMostOutputBytes = size_t{256} << 20;  // of a file that a caption is added to
+
+Result<std::string> digest_of(const fs::path& path) {
+  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
+  Sha256 digest;
+  digest.update(file.bytes());
+  return digest.finish();
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// `text` behind or before what is there, on a line of its own; unchanged when it stands there
+// already, so that a run that was ended between two steps may take the second one twice.
+std::string joined(const std::string& there, const std::string& text, Existing how) {
+  if (there.empty()) return text;
+  if (how == Existing::kPrepend) return there.starts_with(text) ? there : text + there;
+  if (there.ends_with(text)) return there;
+  return cat(there, there.ends_with('\n') ? "" : "\n", text);
+}
+
+// What a run left half-written that was killed.
+void remove_leftovers(const JobOutputs& outputs, const std::vector<Picture>& pictures) {
+  std::map<fs::path, std::set<std::string>> names;
+  const auto add = [&](const fs::path& file) {
+    names[file.has_parent_path() ? file.parent_path() : "."].insert(file.filename().string());
+  };
+  for (const auto& [format, file] : outputs.all) add(file);
+  for (const Picture& picture : pictures) {
+    for (const OutputFormat format : outputs.each) add(output_of(outputs, format, picture));
+  }
+  for (const auto& [folder, files] : names) remove_abandoned_files(folder, files);
+}
+
+Status interrupted() {
+  return error(Code::kInterrupted, "interrupted",
+               "the same command goes on where this one stopped");
+}
+
+}  // namespace
+
+fs::path output_of(const JobOutputs& outputs, OutputFormat format, const Picture& picture) {
+  fs::path file = outputs.folder.empty() ? fs::path(picture.path) : outputs.folder / picture.name;
+  // What Lightroom calls a.xmp belongs to a raw file; for a JPEG others read a.jpg.xmp.
+  const bool full = outputs.full_names || format == OutputFormat::kXmp;
+  const std::string extension(format_extension(format));
+  return full ? fs::path(file.string() + extension) : file.replace_extension(extension);
+}
+
+Status check_outputs_of_each(const JobOutputs& outputs, const std::vector<Picture>& pictures) {
+  std::map<std::string, const Picture*> writers;
+  std::set<std::string> folders;
+  for (const Picture& picture : pictures) {
+    for (const OutputFormat format : outputs.each) {
+      const fs::path file = output_of(outputs, format, picture);
+      const auto [found, added] = writers.emplace(file.string(), &picture);
+      if (!added) {
+        const bool same = found->second == &picture;
+        return error(Code::kUsage,
+                     same ? cat("--format: two of these formats would write ", file.string())
+                          : cat(found->second->path, " and ", picture.path, " would both write ",
+                                file.string()),
+                     same ? "ask for one of them"
+                          : "--full-names writes a.jpg.txt and a.png.txt instead of a.txt");
+      }
+      folders.insert(file.parent_path().string());
+    }
+  }
+  for (const std::string& folder : folders) {
+    const char* place = folder.empty() ? "." : folder.c_str();
+    if (!is_there(place) || ::access(place, W_OK) == 0) continue;
+    return error(Code::kIo, cat(place, ": files cannot be written into this folder"),
+                 "change its permissions, leave it out with --exclude, or write elsewhere with "
+                 "--out FOLDER");
+  }
+  return {};
+}
+
+Result<JobSettings> job_settings(const CaptionRequest& request, const Engine& engine,
+                                 const std::string& tags, bool upright) {
+  FASTVLM_ASSIGN(const ModelIdentity model, engine.identity());
+  return JobSettings{{"model", model.name},
+                     {"model_sha256", model.sha256},
+                     {"weights", model.weights},
+                     {"precision", describe_precision(engine.precision())},
+                     {"preprocessing", describe(engine.preprocessing())},
+                     {"exif", upright ? "applied" : "ignored"},
+                     {"prompt_sha256", sha256_hex(request.prompt)},
+                     {"tags", tags},
+                     {"order", std::string(order_name(request.order))},
+                     {"sampling", describe_sampling(request.sampling, request.beams)},
+                     {"seed", cat(request.sampling.seed)},
+                     {"max_tokens", cat(request.max_tokens)},
+                     {"stop_on_loop", request.stop_on_loop ? "yes" : "no"}};
+}
+
+// A picture as the reading thread hands it over.
+struct Job::Loaded {
+  FileStamp stamp;
+  Result<Image> image = Status{};
+
+  static std::unique_ptr<Loaded> read(const std::string& path, const DecodeOptions& options) {
+    auto loaded = std::make_unique<Loaded>();
+    const auto load = [&]() -> Result<Image> {
+      FASTVLM_ASSIGN(loaded->stamp, stamp_of(path));
+      FASTVLM_ASSIGN(loaded->stamp.sha256, digest_of(path));
+      return load_image(path, options);
+    };
+    loaded->image = load();
+    return loaded;
+  }
+};
+
+Job::Job(Journal& journal, Options options, Captioner captioner)
+    : journal_(journal), options_(std::move(options)), captioner_(std::move(captioner)) {}
+
+bool Job::all_there(const Picture& picture) const {
+  const JobOutputs& outputs = options_.outputs;
+  return std::all_of(outputs.each.begin(), outputs.each.end(), [&](OutputFormat format) {
+    return is_there(output_of(outputs, format, picture));
+  });
+}
+
+Result<WrittenCaption> Job::kept_caption(LinePlace place) const {
+  FASTVLM_ASSIGN(const JournalRecord record, journal_.record(place));
+  return parse_caption(record.caption, options_.outputs.timings);
+}
+
+// What an earlier run has done already is counted, and its missing outputs are written.
+Result<Job::Need> Job::look_at(const Picture& picture) {
+  const JournalEntry* entry = journal_.find(picture.name);
+  if (entry == nullptr || !entry->captioned) {
+    const JobOutputs& outputs = options_.outputs;
+    const bool skip =
+        outputs.existing == Existing::kSkip && outputs.all.empty() && !outputs.each.empty();
+    if (!skip || !all_there(picture)) return Need::kCaption;
+    ++counts_.skipped;
+    return Need::kNothing;
+  }
+  const Result<FileStamp> now = stamp_of(picture.path);
+  if (!now.ok() || now->bytes != entry->stamp.bytes) return Need::kCaption;
+  if (now->modified != entry->stamp.modified) {
+    const Result<std::string> digest = digest_of(picture.path);
+    if (!digest.ok() || *digest != entry->stamp.sha256) return Need::kCaption;
+  }
+  FASTVLM_RETURN_IF_ERROR(rewrite({picture}));
+  return Need::kNothing;
+}
+
+Status Job::run(const Source& source) {
+  struct Pending {
+    Picture picture;
+    std::future<std::unique_ptr<Loaded>> loaded;
+  };
+  const auto begin_next = [&](bool wait) -> Result<std::optional<Pending>> {
+    while (!options_.stop()) {
+      std::optional<Picture> picture = source(wait);
+      if (!picture) break;
+      FASTVLM_ASSIGN(const Need need, look_at(*picture));
+      tell();
+      if (need == Need::kNothing) continue;
+      // One thread ahead; where the system has none to give, read when it is needed.
+      const auto how =
+          options_.read_ahead ? std::launch::async | std::launch::deferred : std::launch::deferred;
+      auto loaded = std::async(how, Loaded::read, picture->path, options_.decode);
+      return std::optional<Pending>(Pending{std::move(*picture), std::move(loaded)});
+    }
+    return std::optional<Pending>();
+  };
+  std::optional<Pending> upcoming;
+  while (true) {
+    if (!upcoming) {
+      FASTVLM_ASSIGN(upcoming, begin_next(true));
+    }
+    if (options_.stop()) return interrupted();
+    if (!upcoming) return {};
+    Pending current = std::move(*upcoming);
+    const std::unique_ptr<const Loaded> loaded = current.loaded.get();
+    FASTVLM_ASSIGN(upcoming, begin_next(false));
+    FASTVLM_RETURN_IF_ERROR(finish(current.picture, *loaded));
+    tell();
+  }
+}
+
+Status Job::run(const std::vector<Picture>& pictures, Shard shard) {
+  JobPlan plan{{}, shard.index, shard.count};
+  for (const Picture& picture : pictures) plan.images.push_back(picture.name);
+  FASTVLM_RETURN_IF_ERROR(journal_.set_plan(plan));
+  remove_leftovers(options_.outputs, pictures);
+  counts_.total = pictures.size();
+  size_t next = 0;
+  FASTVLM_RETURN_IF_ERROR(run([&](bool) -> std::optional<Picture> {
+    if (next == pictures.size()) return std::nullopt;
+    return pictures[next++];
+  }));
+  const bool nothing = counts_.failed > 0 && counts_.made + counts_.kept == 0;
+  return nothing ? Status{} : write_all(plan.images);
+}
+
+Status Job::rewrite(const std::vector<Picture>& pictures) {
+  for (const Picture& picture : pictures) {
+    const JournalEntry* entry = journal_.find(picture.name);
+    if (entry == nullptr || !entry->captioned) continue;
+    if (const Status bad = write_each(picture, *entry); !bad.ok()) {
+      FASTVLM_RETURN_IF_ERROR(record_failure(picture, bad, false));
+      continue;
+    }
+    ++counts_.kept;
+  }
+  return {};
+}
+
+Status Job::finish(const Picture& picture, const Loaded& loaded) {
+  if (!loaded.image.ok()) return record_failure(picture, loaded.image.status(), true);
+  const Result<std::string> line = captioner_(*loaded.image, picture);
+  if (!line.ok()) return record_failure(picture, line.status(), true);
+  FASTVLM_RETURN_IF_ERROR(journal_.add({picture.name, picture.path, *line}, loaded.stamp));
+  if (const Status bad = write_each(picture, *journal_.find(picture.name)); !bad.ok()) {
+    return record_failure(picture, bad, false);
+  }
+  failed_writes_in_a_row_ = 0;
+  ++counts_.made;
+  return {};
+}
+
+// A write that the system refuses is not the picture's fault: its caption stays in the journal for
+// the next run.
+Status Job::record_failure(const Picture& picture, const Status& why, bool in_journal) {
+  ++counts_.failed;
+  failures_.push_back({picture.name, why});
+  if (in_journal) return journal_.add_failure(picture.name, why);
+  if (why.code != Code::kIo) return {};
+  return ++failed_writes_in_a_row_ < kMostFailedWritesInARow ? Status{} : why;
+}
+
+Status Job::write_each(const Picture& picture, const JournalEntry& entry) const {
+  const JobOutputs& outputs = options_.outputs;
+  if (outputs.each.empty()) return {};
+  // What a run wrote that was killed may still be the text of an earlier caption.
+  const bool settled = outputs.existing == Existing::kSkip && !entry.before;
+  if (settled && all_there(picture)) return {};
+  FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(entry.place));
+  std::optional<WrittenCaption> previous;
+  if (entry.before) {
+    FASTVLM_ASSIGN(previous, kept_caption(*entry.before));
+  }
+  for (const OutputFormat format : outputs.each) {
+    FASTVLM_RETURN_IF_ERROR(write_one(format, picture, caption, previous));
+  }
+  return {};
+}
+
+Status Job::write_one(OutputFormat format, const Picture& picture, const WrittenCaption& caption,
+                      const std::optional<WrittenCaption>& previous) const {
+  const JobOutputs& outputs = options_.outputs;
+  const fs::path file = output_of(outputs, format, picture);
+  std::string text = render(format, caption);
+  if (is_there(file)) {
+    FASTVLM_ASSIGN(const std::string there, read_text_file(file, kMostOutputBytes));
+    const bool ours = previous && there == render(format, *previous);
+    if (outputs.existing == Existing::kSkip && !ours) return {};
+    if (outputs.existing == Existing::kAppend || outputs.existing == Existing::kPrepend) {
+      text = joined(there, text, outputs.existing);
+    }
+    if (format == OutputFormat::kXmp && !is_our_xmp(there)) {
+      return error(Code::kInvalid, cat(file.string(), ": holds metadata of another program"),
+                   "it is never replaced; move it away, or leave xmp out");
+    }
+    if (text == there) return {};
+  } else if (!outputs.folder.empty()) {
+    std::error_code failed;
+    fs::create_directories(file.parent_path(), failed);
+    if (failed) {
+      return error(Code::kIo,
+                   cat(file.parent_path().string(), ": cannot be made: ", failed.message()),
+                   "check the folder above it and its permissions");
+    }
+  }
+  return write_file_atomically(file, text);
+}
+
+Status Job::write_all(const std::vector<std::string>& images) const {
+  for (const auto& [format, path] : options_.outputs.all) {
+    FASTVLM_ASSIGN(OutputFile file, OutputFile::create(path, format));
+    for (const std::string& image : images) {
+      const JournalEntry* entry = journal_.find(image);
+      if (entry == nullptr || !entry->captioned) continue;
+      FASTVLM_ASSIGN(const WrittenCaption caption, kept_caption(entry->place));
+      FASTVLM_RETURN_IF_ERROR(file.add(caption));
+    }
+    FASTVLM_RETURN_IF_ERROR(file.finish());
+  }
+  return {};
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastvlm merge-results OUT IN…
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "caption/merge.h"
+#include "cli/commands.h"
+#include "cli/outputs.h"
+#include "evaluate/evaluation_set.h"
+
+namespace fastvlm::cli {
+namespace {
+
+struct MergeCommand {
+  std::string output;
+  std::vector<std::string> inputs;
+  bool overwrite = false;
+  bool json = false;
+
+  Status check() const;
+  Exit run() const;
+};
+
+std::string to_text(const MergeReport& report) {
+  const auto line = [](const std::vector<std::string>& images, const std::string& what) {
+    return images.empty() ? "" : cat(what, ": ", images.size(), ": ", listed(images), "\n");
+  };
+  std::string text = cat(report.captions, " captions\n");
+  if (report.repeated > 0) text += cat("in several inputs, the same: ", report.repeated, "\n");
+  text += line(report.different, "in several inputs, different (the first counts)");
+  text += line(report.failed, "failed");
+  text += line(report.missing, "not captioned yet");
+  std::vector<std::string> shards;
+  for (const size_t shard : report.missing_shards) shards.push_back(cat(shard));
+  return text + line(shards, "shards that no input is of");
+}
+
+std::string to_json(const MergeReport& report) {
+  const nlohmann::ordered_json object = {
+      {"captions", report.captions},   {"repeated", report.repeated},
+      {"different", report.different}, {"failed", report.failed},
+      {"missing", report.missing},     {"missing_shards", report.missing_shards},
+      {"complete", report.complete()}};
+  return object.dump(2) + "\n";
+}
+
+Status MergeCommand::check() const {
+  FASTVLM_RETURN_IF_ERROR(check_outputs({{"OUT", output}}, {inputs.begin(), inputs.end()}));
+  std::error_code ignored;
+  if (overwrite || !std::filesystem::exists(output, ignored)) return {};
+  return error(Code::kUsage, cat(output, ": is there already"),
+               "--overwrite replaces it; the output is named first, then the inputs");
+}
+
+Exit MergeCommand::run() const {
+  if (const Status bad = check(); !bad.ok()) return report(bad);
+  std::error_code ignored;
+  if (overwrite && output.ends_with(".journal")) std::filesystem::remove(output, ignored);
+  const auto merged = merge_results({inputs.begin(), inputs.end()}, output);
+  if (!merged.ok()) return report(merged.status());
+  const Status printed = print(json ? to_json(*merged) : to_text(*merged));
+  if (!printed.ok()) return report(printed);
+  return merged->complete() ? kDone : kSomeFailed;
+}
+
+}  // namespace
+
+void add_merge_results(CLI::App& program, Command& chosen) {
+  auto command = std::make_shared<MergeCommand>();
+  CLI::App* app =
+      program.add_subcommand("merge-results", "Join the captions that several runs have made");
+  app->add_option("output", command->output,
+                  "File to write: .jsonl, .json, .csv, .md, .txt or .journal")
+      ->option_text("OUT")
+      ->required();
+  app->add_option("inputs", command->inputs, "Journals of the runs, or JSON lines of captions")
+      ->option_text("IN...")
+      ->required();
+  app->add_flag("--overwrite", command->overwrite, "Replace OUT when it is there");
+  app->add_flag("--json", command->json, "What was found as one JSON object");
+  app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
+}
+
+}  // namespace fastvlm::cli

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gallery of fastvlm caption in a browser: pictures, captions, tags, search.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "browser/browser.h"
+#include "cli/program.h"
+#include "support/files.h"
+
+namespace fastvlm {
+namespace {
+
+using nlohmann::json;
+
+TEST(GalleryPage, ShowsAndFinds) {
+  if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+  const test::TemporaryFolder folder;
+  const std::string model = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
+  std::filesystem::create_directories(folder / "p");
+  std::filesystem::copy_file(test::golden("preprocess/portrait.png"), folder / "p/one.png");
+  std::filesystem::copy_file(test::golden("preprocess/landscape.png"), folder / "p/two <b>.png");
+  const test::Run run = test::fastvlm({"caption", "--model", model, "--max-tokens", "8", "p",
+                                       "--tags", "dog (left), <script>", "--gallery", "g.html"},
+                                      {.folder = folder.path()});
+  ASSERT_EQ(run.code, 0) << run.err;
+  test::Browser browser;
+  browser.open("file://" + (folder / "g.html").string());
+  const auto shown = [&] {
+    return browser.value("[...document.querySelectorAll('.name')].map(node => node.textContent)");
+  };
+  EXPECT_EQ(shown(), json({"one.png", "two <b>.png"}));
+  EXPECT_TRUE(browser.becomes("document.querySelector('article img').naturalWidth > 100"));
+  EXPECT_EQ(browser.value("document.getElementById('count').textContent"), "2 pictures");
+  browser.click("#find");
+  browser.press({"t", "w", "o"});
+  EXPECT_EQ(shown(), json({"two <b>.png"}));
+  EXPECT_EQ(browser.value("document.getElementById('count').textContent"), "1 of 2 pictures");
+  browser.click("#tags button");
+  EXPECT_EQ(browser.value("document.getElementById('find').value"), "<script>");
+  EXPECT_EQ(shown(), json({"one.png", "two <b>.png"}));
+}
+
+}  // namespace
+}  // namespace fastvlm
