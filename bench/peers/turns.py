@@ -6,10 +6,12 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Callable
 
 MOST_DISTURBED = 0.10  # of a core, by others
+POLL_SECONDS = 0.05
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -57,17 +59,36 @@ def processor_seconds(usage):
 def run_turn(contestant):
     own_before = processor_seconds(resource.getrusage(resource.RUSAGE_SELF))
     busy_before, start = busy_seconds(), time.monotonic()
-    process = subprocess.Popen(contestant.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, errors = process.stdout.read(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile("w+") as output_file, tempfile.TemporaryFile("w+") as error_file:
+        process = subprocess.Popen(contestant.command, stdout=output_file, stderr=error_file)
+        usage, peak = wait_for(process)
+        output, errors = (file.seek(0) or file.read() for file in (output_file, error_file))
     elapsed, busy = time.monotonic() - start, busy_seconds() - busy_before
     own = processor_seconds(resource.getrusage(resource.RUSAGE_SELF)) - own_before
     if process.returncode != 0:
         reason = (errors.strip() or output.strip() or "no message").splitlines()[-1]
         raise TurnFailed(f"{contestant.name}: exit code {process.returncode}: {reason}")
     others = max(busy - own - processor_seconds(usage), 0.0) / elapsed
-    return Turn(contestant.read(output), others, usage.ru_maxrss * 1024 / 1e6)
+    return Turn(contestant.read(output), others, peak / 1e6)
+
+
+def wait_for(process):
+    """-> what it used, and the most memory it held, in bytes: the kernel's high-water mark, read now and then, since the one
+    in the former begins with the memory of this program."""
+    peak = 0
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage, peak
+        peak = high_water_mark(process.pid) or peak
+        time.sleep(POLL_SECONDS)
+
+
+def high_water_mark(pid):
+    with open(f"/proc/{pid}/status") as status:
+        marks = [line for line in status if line.startswith("VmHWM:")]
+    return int(marks[0].split()[1]) * 1024 if marks else 0
 
 
 def run_rounds(contestants, rounds, retries):
