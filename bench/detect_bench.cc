@@ -56,7 +56,9 @@ int run(int count, char** arguments) {
   const auto image = load_image(arguments[2]);
   if (!image.ok()) return fail(image.status());
   const Letterbox plan = plan_letterbox(image->width, image->height, DetectOptions().size, false);
-  const std::vector<float> input = network_input(apply_letterbox(*image, plan));
+  const Image boxed = apply_letterbox(*image, plan);
+  std::vector<float> input(boxed.rgb.begin(), boxed.rgb.end());
+  for (float& value : input) value /= 255.0F;
   std::vector<Run> runs;
   for (const auto& [name, arithmetic] : {std::pair{"fp32", Arithmetic::kF32},
                                          {"bf16", Arithmetic::kBf16},

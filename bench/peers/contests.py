@@ -23,11 +23,14 @@ ATTENTION = {"MatMul", "Softmax"}
 
 @dataclasses.dataclass
 class Ratio:
+    """Our time beside a peer's, or beside the sum of several tests of peers."""
     test: str
     threads: int
     ours: str                # arithmetic
     peer: str                # how program and arithmetic begin
     target: float = 0        # 0: none
+    and_then: tuple = ()     # a further test, and how program and arithmetic begin
+    peer_test: str = ""      # if the peer's has another name
 
 
 @dataclasses.dataclass
@@ -91,7 +94,7 @@ def write_png(path, pixels):
 
 # The towers
 
-def tower(setting, name, kind, side, repetitions, targets):
+def tower(setting, name, kind, side, repetitions, targets, tests_of_int8=("-p", "1", "-n", "1")):
     """targets: {(our arithmetic, arithmetic of ONNX Runtime): ratio}"""
     test, folder = f"tower {side}", checkpoint(setting, kind)
     tensors = safetensors.load(folder / "vision_tower.safetensors")
@@ -104,7 +107,8 @@ def tower(setting, name, kind, side, repetitions, targets):
              check_tower(setting, name, folder, paths["fp32"], side)]
     contestants = []
     for arithmetic in ("fp32", "int8", "bf16"):
-        contestants.append(bench(setting, folder, arithmetic, THREADS, repetitions, "-p", "1", "-n", "1"))
+        options = tests_of_int8 if arithmetic == "int8" else ("-p", "1", "-n", "1")
+        contestants.append(bench(setting, folder, arithmetic, THREADS, repetitions, *options))
         if arithmetic in paths:
             shape = [1, 3, side, side]
             contestants.append(onnx_runtime(setting, paths[arithmetic], shape, arithmetic, THREADS, repetitions, test))
@@ -130,17 +134,23 @@ def small_tower(setting):
     return tower(setting, "MobileCLIP-S0", "s0-0.5b", 256, 20, targets)
 
 
-def large_tower(setting):
+def large_tower(setting, repetitions=3):
+    """And the first token: ONNX Runtime's tower and then llama.cpp's prompt are the peer."""
     targets = {("fp32", "fp32"): 0, ("bf16", "fp32"): 1.9, ("int8", "fp32"): 3.1, ("int8", "int8"): 1.75}
-    return tower(setting, "FastViTHD", "hd-0.5b", 1024, 3, targets)
+    options = ("-p", str(PROMPT), "-n", "1")
+    contest = tower(setting, "FastViTHD", "hd-0.5b", 1024, repetitions, targets, options)
+    prompt, first = f"prompt {PROMPT}", f"first token 1024 + {PROMPT - 256}"
+    contest.tests.update({prompt: PROMPT, first: 0})
+    contest.contestants.append(llama(setting, gguf_file(setting), PROMPT, 1, THREADS, repetitions))
+    for arithmetic, target in (("fp32", 2.9), ("int8", 0)):
+        contest.ratios.append(Ratio(first, THREADS, "int8", f"ONNX Runtime {arithmetic}", target, (prompt, "llama.cpp"), "tower 1024"))
+    return contest
 
 
 # The language model
 
 def language(setting, repetitions=3):
-    folder, model = checkpoint(setting, "s0-0.5b"), setting.work / "qwen2_q4_0.gguf"
-    if not model.exists():
-        gguf.write(model)
+    folder, model = checkpoint(setting, "s0-0.5b"), gguf_file(setting)
     options = ("--image-sizes", "64", "-p", str(PROMPT), "-n", str(ANSWER))
     contestants = []
     for threads in (THREADS, 1):
@@ -157,6 +167,13 @@ def language(setting, repetitions=3):
     notes = ["Qwen2-0.5B, made-up weights: 4.5 bits a weight here and in Q4_0; PyTorch holds them as fp32 or bf16",
              f"prompt: {PROMPT} tokens at once, head for the last; answer: {ANSWER} tokens one by one behind it"]
     return Contest({prompt: PROMPT, answer: ANSWER}, contestants, ratios, notes)
+
+
+def gguf_file(setting):
+    path = setting.work / "qwen2_q4_0.gguf"
+    if not path.exists():
+        gguf.write(path)
+    return path
 
 
 CONTESTS = {"yolo": detector, "s0": small_tower, "hd": large_tower, "language": language}

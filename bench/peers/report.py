@@ -29,14 +29,20 @@ def time_rows(contest):
 
 def ratio_rows(contest):
     for ratio in contest.ratios:
-        there = [c for c in taking_part(contest, ratio.test) if c.threads == ratio.threads]
-        ours = [c for c in there if c.program.startswith("fastvlm") and c.arithmetic == ratio.ours]
-        peers = [c for c in there if matches(c, ratio.peer)]
-        for our, peer in ((our, peer) for our in ours for peer in peers):
-            yield {"test": ratio.test, "threads": ratio.threads, "ours": our.arithmetic,
-                   "peer": f"{peer.program} {peer.arithmetic}",
-                   "ratio": median(peer, ratio.test) / median(our, ratio.test), "target": ratio.target or None,
-                   "disturbed": is_disturbed(our) or is_disturbed(peer)}
+        ours = [c for c in found(contest, ratio.test, ratio.threads, "fastvlm") if c.arithmetic == ratio.ours]
+        parts = [(ratio.peer_test or ratio.test, ratio.peer)] + ([ratio.and_then] if ratio.and_then else [])
+        peers = [(test, c) for test, name in parts for c in found(contest, test, ratio.threads, name)[:1]]
+        if not ours or len(peers) < len(parts):
+            continue
+        time = sum(median(peer, test) for test, peer in peers)
+        yield {"test": ratio.test, "threads": ratio.threads, "ours": ratio.ours,
+               "peer": ", then ".join(f"{peer.program} {peer.arithmetic}" for _, peer in peers),
+               "ratio": time / median(ours[0], ratio.test), "target": ratio.target or None,
+               "disturbed": any(map(is_disturbed, [ours[0]] + [peer for _, peer in peers]))}
+
+
+def found(contest, test, threads, name):
+    return [c for c in taking_part(contest, test) if c.threads == threads and matches(c, name)]
 
 
 def matches(contestant, peer):
