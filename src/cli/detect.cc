@@ -142,11 +142,9 @@ fs::path yolo_name(const std::string& picture) {
 }
 
 // "class center_x center_y width height confidence", in fractions of the picture.
-std::string yolo_text(const std::vector<Detection>& detections, const Image& image) {
+std::string yolo_text(const std::vector<Detection>& detections, double width, double height) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(6);
-  const auto width = static_cast<double>(image.width);
-  const auto height = static_cast<double>(image.height);
   for (const Detection& d : detections) {
     out << d.class_id << ' ' << (double{d.box.x0} + double{d.box.x1}) / 2 / width << ' '
         << (double{d.box.y0} + double{d.box.y1}) / 2 / height << ' '
@@ -215,15 +213,17 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
                                  ThreadPool& pool) {
   DecodeOptions decoding;
   decoding.apply_exif = !no_exif;
-  FASTVLM_ASSIGN(const Image image, load_image(path, decoding));
-  FASTVLM_ASSIGN(const auto detections, loaded.detector.detect(image, options, pool));
+  FASTVLM_ASSIGN(Image image, load_image(path, decoding));
+  FASTVLM_ASSIGN(const DetectorInput input, detector_input(image, options));
+  if (drawing_folder.empty()) image = {};  // its memory is for the network
+  FASTVLM_ASSIGN(const auto detections, loaded.detector.detect(input, options, pool));
   if (!drawing_folder.empty()) {
-    FASTVLM_RETURN_IF_ERROR(write_drawn(drawing_folder, path, image, detections));
+    FASTVLM_RETURN_IF_ERROR(write_drawn(drawing_folder, path, std::move(image), detections));
   }
   if (scores) return scores->add(path, detections);
   if (!yolo_folder.empty()) {
     const fs::path file = fs::path(yolo_folder) / yolo_name(path);
-    return write_file_atomically(file, yolo_text(detections, image));
+    return write_file_atomically(file, yolo_text(detections, input.width, input.height));
   }
   if (as_coco) {
     for (const Detection& d : detections) coco.push_back(coco_json(loaded.detector, path, d));
@@ -239,8 +239,8 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
   Json list = Json::array();
   for (const Detection& d : detections) list.push_back(detection_json(d));
   const Json object = {{"image", name},
-                       {"width", image.width},
-                       {"height", image.height},
+                       {"width", input.width},
+                       {"height", input.height},
                        {"detections", std::move(list)},
                        {"provenance",
                         {{"program", cat("fastvlm ", program_version())},

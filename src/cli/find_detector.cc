@@ -32,6 +32,12 @@ std::optional<fs::path> weights_in(const std::string& model) {
   return *std::min_element(files.begin(), files.end());
 }
 
+// What the file holds is gone from memory when it returns.
+Result<Detector> read_detector(const fs::path& path, Arithmetic arithmetic, ThreadPool& pool) {
+  FASTVLM_ASSIGN(const DetectorWeights weights, read_detector_weights(path));
+  return Detector::load(weights, pool, arithmetic);
+}
+
 // A name is one plain component: it must not climb out of the cache.
 bool is_name(const std::string& text) {
   return text.find('/') == std::string::npos && text.front() != '.';
@@ -70,9 +76,8 @@ Result<fs::path> find_detector(const std::string& name, const std::string& optio
 
 Result<LoadedDetector> load_detector(const fs::path& path, std::optional<Arithmetic> arithmetic,
                                      ThreadPool& pool) {
-  FASTVLM_ASSIGN(const DetectorWeights weights, read_detector_weights(path));
   FASTVLM_ASSIGN(Detector detector,
-                 Detector::load(weights, pool, arithmetic.value_or(fastest_arithmetic())));
+                 read_detector(path, arithmetic.value_or(fastest_arithmetic()), pool));
   FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
   Sha256 hash;
   hash.update(file.bytes());

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "detect/letterbox.h"
-
 namespace fastvlm {
 namespace {
 
@@ -60,6 +58,12 @@ Status check(const DetectOptions& options) {
                                    options.confidence, " and ", options.iou));
   }
   return {};
+}
+
+Result<DetectorInput> detector_input(const Image& image, const DetectOptions& options) {
+  FASTVLM_RETURN_IF_ERROR(check(options));
+  const Letterbox plan = plan_letterbox(image.width, image.height, options.size, options.square);
+  return DetectorInput{plan, apply_letterbox(image, plan), image.width, image.height};
 }
 
 struct Detector::State {
@@ -119,7 +123,8 @@ int Detector::class_id(std::string_view name) const {
   return found == state_->names.end() ? -1 : static_cast<int>(found - state_->names.begin());
 }
 
-std::array<HeadOutput, 3> Detector::run(const float* pixels, int64_t height, int64_t width,
+std::array<HeadOutput, 3> Detector::run(int64_t height, int64_t width,
+                                        const std::function<void(float* pixels)>& fill,
                                         ThreadPool& pool) const {
   std::unique_ptr<MapStore> store;
   {
@@ -130,19 +135,35 @@ std::array<HeadOutput, 3> Detector::run(const float* pixels, int64_t height, int
     }
   }
   if (store == nullptr) store = std::make_unique<MapStore>();
-  auto outputs = run_yolo(state_->layers, pixels, height, width, *store, pool);
+  OwnedMap pixels(*store, height, width, 3);
+  fill(pixels->data);
+  auto outputs = run_yolo(state_->layers, std::move(pixels), *store, pool);
   const std::lock_guard lock(state_->mutex);
   state_->idle.push_back(std::move(store));
   return outputs;
 }
 
+std::array<HeadOutput, 3> Detector::run(const float* pixels, int64_t height, int64_t width,
+                                        ThreadPool& pool) const {
+  return run(
+      height, width, [&](float* to) { std::copy_n(pixels, height * width * 3, to); }, pool);
+}
+
 Result<std::vector<Detection>> Detector::detect(const Image& image, const DetectOptions& options,
                                                 ThreadPool& pool) const {
+  FASTVLM_ASSIGN(const DetectorInput input, detector_input(image, options));
+  return detect(input, options, pool);
+}
+
+Result<std::vector<Detection>> Detector::detect(const DetectorInput& input,
+                                                const DetectOptions& options,
+                                                ThreadPool& pool) const {
   FASTVLM_RETURN_IF_ERROR(check(options));
-  const Letterbox plan = plan_letterbox(image.width, image.height, options.size, options.square);
-  const std::vector<float> pixels = network_input(apply_letterbox(image, plan));
   std::vector<BoxCandidate> candidates;
-  for (const HeadOutput& head : run(pixels.data(), plan.height, plan.width, pool)) {
+  const auto heads = run(
+      input.plan.height, input.plan.width,
+      [&](float* pixels) { network_input(input.pixels, pixels); }, pool);
+  for (const HeadOutput& head : heads) {
     if (!take_candidates(head, state_->layers.bins, options, candidates)) {
       return error(Code::kInvalid, cat(kind(), ": the network's output is not finite"),
                    "the weights are damaged; fetch them again");
@@ -152,7 +173,7 @@ Result<std::vector<Detection>> Detector::detect(const Image& image, const Detect
   for (const BoxCandidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
     detections.push_back({kept.class_id, names()[static_cast<size_t>(kept.class_id)],
                           kept.confidence,
-                          box_in_picture(kept.box, plan, image.width, image.height)});
+                          box_in_picture(kept.box, input.plan, input.width, input.height)});
   }
   return detections;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <array>
-#include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "detect/boxes.h"
+#include "detect/letterbox.h"
 #include "detect/network.h"
 #include "formats/detector_weights.h"
 #include "image/image.h"
@@ -39,6 +40,17 @@ struct DetectOptions {
 
 Status check(const DetectOptions& options);
 
+// All that a detector needs of a picture.
+struct DetectorInput {
+  Letterbox plan;
+  Image pixels;   // letterboxed
+  int width = 0;  // of the picture
+  int height = 0;
+};
+
+// kUsage: options out of range.
+Result<DetectorInput> detector_input(const Image& image, const DetectOptions& options);
+
 class Detector {
  public:
   static Result<Detector> load(const DetectorWeights& weights, ThreadPool& pool,
@@ -58,6 +70,9 @@ class Detector {
   // not depend on the number of threads. kInvalid: the network's numbers are not finite.
   Result<std::vector<Detection>> detect(const Image& image, const DetectOptions& options,
                                         ThreadPool& pool) const;
+  // The same for a picture that was prepared with these options and need not be there any more.
+  Result<std::vector<Detection>> detect(const DetectorInput& input, const DetectOptions& options,
+                                        ThreadPool& pool) const;
 
   // The network alone: pixels [height, width, 3], RGB 0..1; 32 divides both sides.
   std::array<HeadOutput, 3> run(const float* pixels, int64_t height, int64_t width,
@@ -65,6 +80,9 @@ class Detector {
 
  private:
   struct State;
+  std::array<HeadOutput, 3> run(int64_t height, int64_t width,
+                                const std::function<void(float* pixels)>& fill,
+                                ThreadPool& pool) const;
   explicit Detector(std::unique_ptr<State> state);
 
   std::unique_ptr<State> state_;

@@ -52,13 +52,11 @@ Image apply_letterbox(const Image& image, const Letterbox& plan) {
   return out;
 }
 
-std::vector<float> network_input(const Image& letterboxed) {
+void network_input(const Image& letterboxed, float* out) {
   std::array<float, 256> values{};
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 255.0F;
-  std::vector<float> pixels(letterboxed.rgb.size());
-  std::transform(letterboxed.rgb.begin(), letterboxed.rgb.end(), pixels.begin(),
+  std::transform(letterboxed.rgb.begin(), letterboxed.rgb.end(), out,
                  [&](uint8_t value) { return values[value]; });
-  return pixels;
 }
 
 Box box_in_picture(const Box& box, const Letterbox& plan, int width, int height) {

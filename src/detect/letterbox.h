@@ -3,8 +3,6 @@
 // is `size` (smaller pictures grow), with grey around it. All pixels are equal to those of OpenCV.
 #pragma once
 
-#include <vector>
-
 #include "detect/boxes.h"
 #include "image/image.h"
 
@@ -29,8 +27,8 @@ Letterbox plan_letterbox(int width, int height, int size, bool square);
 // [height, width, 3] u8: the padding is 114.
 Image apply_letterbox(const Image& image, const Letterbox& plan);
 
-// [height, width, 3] RGB 0..1.
-std::vector<float> network_input(const Image& letterboxed);
+// `out` [height, width, 3] RGB 0..1.
+void network_input(const Image& letterboxed, float* out);
 
 // From pixels of the input to those of the picture, clipped to it.
 Box box_in_picture(const Box& box, const Letterbox& plan, int width, int height);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of a network's maps. A store keeps what was given back and gives it out again, so that the
-// second picture asks the system for nothing.
+// Memory of a network's maps. A store gives out parts of a few large pieces and joins what comes
+// back, so that maps take little more than those that are needed at one time, and the second
+// picture asks the system for nothing.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "kernels/scratch.h"
@@ -25,42 +28,50 @@ struct Map {
   }
 };
 
-class MapStore;
+class MapStore {
+ public:
+  // Memory for `bytes` bytes, aligned as kernels want it, not cleared.
+  std::byte* take(int64_t bytes);
+  void give_back(std::byte* data, int64_t bytes);
+
+  int64_t most_bytes() const { return most_; }  // that were given out at one time
+
+ private:
+  std::map<std::byte*, int64_t>::iterator smallest_gap(int64_t bytes);
+
+  std::vector<AlignedBytes> pieces_;
+  std::map<std::byte*, int64_t> gaps_;  // free bytes by address; no two of them touch
+  int64_t taken_ = 0;
+  int64_t most_ = 0;
+};
 
 // A map with memory of its own, which goes back to its store.
 class OwnedMap {
  public:
   OwnedMap(MapStore& store, int64_t height, int64_t width, int64_t channels);
-  OwnedMap(const OwnedMap&) = delete;
-  OwnedMap& operator=(const OwnedMap&) = delete;
-  ~OwnedMap();
+  OwnedMap(OwnedMap&& other) noexcept
+      : store_(other.store_), map_(std::exchange(other.map_, Map{})) {}
+  OwnedMap& operator=(OwnedMap&& other) noexcept {
+    std::swap(store_, other.store_);
+    std::swap(map_, other.map_);
+    other.give_back();
+    return *this;
+  }
+  ~OwnedMap() { give_back(); }
 
   operator const Map&() const { return map_; }  // NOLINT(google-explicit-constructor)
   const Map* operator->() const { return &map_; }
 
+  // Before its time: the map is empty afterwards.
+  void give_back();
+
  private:
-  MapStore& store_;
-  int64_t bytes_ = 0;
-  AlignedBytes memory_;
+  int64_t bytes() const {
+    return map_.pixels() * map_.channels * static_cast<int64_t>(sizeof(float));
+  }
+
+  MapStore* store_;
   Map map_;
-};
-
-class MapStore {
- public:
-  int64_t bytes() const { return bytes_; }  // of all that was ever asked of the system
-
- private:
-  friend class OwnedMap;
-  struct Block {
-    int64_t bytes = 0;
-    AlignedBytes memory;
-  };
-
-  Block take(int64_t bytes);  // the smallest that fits, or a new one
-  void give_back(Block block) { free_.push_back(std::move(block)); }
-
-  std::vector<Block> free_;
-  int64_t bytes_ = 0;
 };
 
 }  // namespace fastvlm

@@ -11,12 +11,9 @@
 namespace fastvlm {
 namespace {
 
-int64_t halved(int64_t side) {
-  return (side + 1) / 2;
-}
-
 // One walk of a picture. Functions read the map x and fill the map y, which never overlap unless
-// they say so.
+// they say so, or return a new map. Of blocks that end with a convolution of several parts side by
+// side they return the parts, so that x can go before that convolution's output comes.
 class ForwardPass {
  public:
   ForwardPass(MapStore& store, ThreadPool& pool) : store_(store), pool_(pool) {}
@@ -38,9 +35,17 @@ class ForwardPass {
     }
   }
 
-  void csp(const Map& x, const CspBlock& block, const Map& y) {
+  OwnedMap conv(const Map& x, const ConvLayer& layer) {
+    OwnedMap y(store_, (x.height + layer.stride - 1) / layer.stride,
+               (x.width + layer.stride - 1) / layer.stride, layer.channels_out);
+    conv(x, layer, y);
+    return y;
+  }
+
+  // What cv2 joins.
+  OwnedMap parts(const Map& x, const CspBlock& block) {
     const auto count = static_cast<int64_t>(block.blocks.size());
-    const OwnedMap parts(store_, x.height, x.width, (2 + count) * block.hidden);
+    OwnedMap parts(store_, x.height, x.width, (2 + count) * block.hidden);
     conv(x, block.cv1, parts->slice(0, 2 * block.hidden));
     for (int64_t i = 0; i < count; ++i) {
       const Map in = parts->slice((1 + i) * block.hidden, block.hidden);
@@ -48,46 +53,36 @@ class ForwardPass {
       std::visit([&](const auto& inner) { this->inner(in, inner, out); },
                  block.blocks[static_cast<size_t>(i)]);
     }
-    conv(parts, block.cv2, y);
+    return parts;
   }
 
-  void pyramid(const Map& x, const PoolingPyramid& layer, const Map& y) {
+  OwnedMap parts(const Map& x, const PoolingPyramid& layer) {
     const int64_t width = layer.cv1.channels_out;
-    const OwnedMap parts(store_, x.height, x.width, 4 * width);
+    OwnedMap parts(store_, x.height, x.width, 4 * width);
     conv(x, layer.cv1, parts->slice(0, width));
     for (int64_t i = 0; i < 3; ++i) {
       max_pool_5(pool_, parts->data + i * width, x.height, x.width, width, parts->stride,
                  parts->data + (i + 1) * width, parts->stride);
     }
-    conv(parts, layer.cv2, y);
+    return parts;
   }
 
-  void attention(const Map& x, const AttentionStage& stage, const Map& y) {
+  OwnedMap parts(const Map& x, const AttentionStage& stage) {
     const int64_t width = stage.cv1.channels_out / 2;
-    const OwnedMap parts(store_, x.height, x.width, 2 * width);
-    conv(x, stage.cv1, parts);
+    OwnedMap parts = conv(x, stage.cv1);
     const Map second = parts->slice(width, width);
     for (const AttentionBlock& block : stage.blocks) {
       attend(second, block.attention);
-      const OwnedMap expanded(store_, x.height, x.width, block.up.channels_out);
-      conv(second, block.up, expanded);
+      const OwnedMap expanded = conv(second, block.up);
       conv(expanded, block.down, second, &second);
     }
-    conv(parts, stage.cv2, y);
+    return parts;
   }
 
-  // The last layer writes to `y`.
+  // y = layers(x), at least two of them.
   void branch(const Map& x, const std::vector<ConvLayer>& layers, const Map& y) {
-    const OwnedMap first(store_, x.height, x.width, layers[0].channels_out);
-    conv(x, layers[0], first);
-    Map map = first;
-    std::vector<std::unique_ptr<OwnedMap>> between;
-    for (size_t i = 1; i + 1 < layers.size(); ++i) {
-      between.push_back(
-          std::make_unique<OwnedMap>(store_, x.height, x.width, layers[i].channels_out));
-      conv(map, layers[i], *between.back());
-      map = *between.back();
-    }
+    OwnedMap map = conv(x, layers.front());
+    for (size_t i = 1; i + 1 < layers.size(); ++i) map = conv(map, layers[i]);
     conv(map, layers.back(), y);
   }
 
@@ -97,8 +92,7 @@ class ForwardPass {
 
  private:
   void inner(const Map& x, const Bottleneck& block, const Map& y) {
-    const OwnedMap middle(store_, x.height, x.width, block.cv1.channels_out);
-    conv(x, block.cv1, middle);
+    const OwnedMap middle = conv(x, block.cv1);
     conv(middle, block.cv2, y, block.adds ? &x : nullptr);
   }
 
@@ -172,72 +166,71 @@ HeadOutput run_head(ForwardPass& pass, const YoloLayers& layers, size_t level, c
 
 }  // namespace
 
-std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, const float* pixels, int64_t height,
-                                   int64_t width, MapStore& store, ThreadPool& pool) {
+std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store,
+                                   ThreadPool& pool) {
   ForwardPass pass(store, pool);
-  // Sides and widths of P3, P4, P5.
-  const int64_t h[] = {height / 8, height / 16, height / 32};
-  const int64_t w[] = {width / 8, width / 16, width / 32};
+  // Sides of P3, P4, P5, and how wide they and the maps beside them are.
+  const int64_t h[] = {pixels->height / 8, pixels->height / 16, pixels->height / 32};
+  const int64_t w[] = {pixels->width / 8, pixels->width / 16, pixels->width / 32};
   const int64_t p3 = layers.backbone[1].csp.cv2.channels_out;
   const int64_t p4 = layers.backbone[2].csp.cv2.channels_out;
   const int64_t p5 = layers.pyramid.cv2.channels_out;
   const int64_t n4 = layers.top_down[0].cv2.channels_out;
   const int64_t down3 = layers.bottom_up[0].down.channels_out;
   const int64_t down4 = layers.bottom_up[1].down.channels_out;
-  const auto down_stage = [&](const Map& x, const DownStage& stage, const Map& y) {
-    const OwnedMap half(store, halved(x.height), halved(x.width), stage.down.channels_out);
-    pass.conv(x, stage.down, half);
-    pass.csp(half, stage.csp, y);
+  OwnedMap x = pass.conv(pixels, layers.stem);
+  pixels.give_back();
+  // x is the newest map; what is assigned to it takes the place of the one before.
+  const auto descend = [&](const Map& from, const DownStage& stage) {
+    x = pass.conv(from, stage.down);
+    x = pass.parts(x, stage.csp);
   };
-  auto quarter = std::make_unique<OwnedMap>(store, height / 4, width / 4,
-                                            layers.backbone[0].csp.cv2.channels_out);
-  {
-    const Map image{const_cast<float*>(pixels), height, width, 3, 3};  // only read
-    const OwnedMap half(store, height / 2, width / 2, layers.stem.channels_out);
-    pass.conv(image, layers.stem, half);
-    down_stage(half, layers.backbone[0], *quarter);
-  }
-  // What the neck reads side by side; each part is written where it will be read. The largest has
-  // the memory of the first map, which is no longer needed.
-  const OwnedMap up4_p3(store, h[0], w[0], n4 + p3);
-  const OwnedMap up5_p4(store, h[1], w[1], p5 + p4);
-  const OwnedMap down3_n4(store, h[1], w[1], down3 + n4);
+
+  descend(x, layers.backbone[0]);
+  x = pass.conv(x, layers.backbone[0].csp.cv2);
+  descend(x, layers.backbone[1]);
+  // What the neck reads side by side is written where it will be read.
+  OwnedMap n4_p3(store, h[0], w[0], n4 + p3);
+  const Map map_p3 = n4_p3->slice(n4, p3);
+  pass.conv(x, layers.backbone[1].csp.cv2, map_p3);
+  descend(map_p3, layers.backbone[2]);
+  OwnedMap p5_p4(store, h[1], w[1], p5 + p4);
+  const Map map_p4 = p5_p4->slice(p5, p4);
+  pass.conv(x, layers.backbone[2].csp.cv2, map_p4);
+  descend(map_p4, layers.backbone[3]);
+  x = pass.conv(x, layers.backbone[3].csp.cv2);
+  x = pass.parts(x, layers.pyramid);
   const OwnedMap down4_p5(store, h[2], w[2], down4 + p5);
-  const Map map_p3 = up4_p3->slice(n4, p3);
-  const Map map_p4 = up5_p4->slice(p5, p4);
   const Map map_p5 = down4_p5->slice(down4, p5);
-  const Map map_n4 = down3_n4->slice(down3, n4);
-
-  down_stage(*quarter, layers.backbone[1], map_p3);
-  quarter.reset();
-  down_stage(map_p3, layers.backbone[2], map_p4);
-  {
-    const OwnedMap last(store, h[2], w[2], layers.backbone[3].csp.cv2.channels_out);
-    down_stage(map_p4, layers.backbone[3], last);
-    if (layers.attention) {
-      const OwnedMap pooled(store, h[2], w[2], p5);
-      pass.pyramid(last, layers.pyramid, pooled);
-      pass.attention(pooled, *layers.attention, map_p5);
-    } else {
-      pass.pyramid(last, layers.pyramid, map_p5);
-    }
+  if (layers.attention) {
+    x = pass.conv(x, layers.pyramid.cv2);
+    x = pass.parts(x, *layers.attention);
+    pass.conv(x, layers.attention->cv2, map_p5);
+  } else {
+    pass.conv(x, layers.pyramid.cv2, map_p5);
   }
 
-  pass.up(map_p5, up5_p4->slice(0, p5));
-  pass.csp(up5_p4, layers.top_down[0], map_n4);
-  pass.up(map_n4, up4_p3->slice(0, n4));
+  pass.up(map_p5, p5_p4->slice(0, p5));
+  x = pass.parts(p5_p4, layers.top_down[0]);
+  p5_p4.give_back();
+  const OwnedMap down3_n4(store, h[1], w[1], down3 + n4);
+  const Map map_n4 = down3_n4->slice(down3, n4);
+  pass.conv(x, layers.top_down[0].cv2, map_n4);
+  pass.up(map_n4, n4_p3->slice(0, n4));
+  x = pass.parts(n4_p3, layers.top_down[1]);
+  n4_p3.give_back();
+  x = pass.conv(x, layers.top_down[1].cv2);
+
   std::array<HeadOutput, 3> outputs;
-  const OwnedMap out3(store, h[0], w[0], layers.top_down[1].cv2.channels_out);
-  pass.csp(up4_p3, layers.top_down[1], out3);
-  outputs[0] = run_head(pass, layers, 0, out3);
-  pass.conv(out3, layers.bottom_up[0].down, down3_n4->slice(0, down3));
-  const OwnedMap out4(store, h[1], w[1], layers.bottom_up[0].csp.cv2.channels_out);
-  pass.csp(down3_n4, layers.bottom_up[0].csp, out4);
-  outputs[1] = run_head(pass, layers, 1, out4);
-  pass.conv(out4, layers.bottom_up[1].down, down4_p5->slice(0, down4));
-  const OwnedMap out5(store, h[2], w[2], layers.bottom_up[1].csp.cv2.channels_out);
-  pass.csp(down4_p5, layers.bottom_up[1].csp, out5);
-  outputs[2] = run_head(pass, layers, 2, out5);
+  outputs[0] = run_head(pass, layers, 0, x);
+  pass.conv(x, layers.bottom_up[0].down, down3_n4->slice(0, down3));
+  x = pass.parts(down3_n4, layers.bottom_up[0].csp);
+  x = pass.conv(x, layers.bottom_up[0].csp.cv2);
+  outputs[1] = run_head(pass, layers, 1, x);
+  pass.conv(x, layers.bottom_up[1].down, down4_p5->slice(0, down4));
+  x = pass.parts(down4_p5, layers.bottom_up[1].csp);
+  x = pass.conv(x, layers.bottom_up[1].csp.cv2);
+  outputs[2] = run_head(pass, layers, 2, x);
   return outputs;
 }
 

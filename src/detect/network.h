@@ -139,9 +139,10 @@ struct HeadOutput {
   std::vector<float> scores;  // [cells, classes]: logits
 };
 
-// pixels [height, width, 3], RGB 0..1; 32 divides both sides. Maps come from `store`. The result
-// does not depend on the number of threads.
-std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, const float* pixels, int64_t height,
-                                   int64_t width, MapStore& store, ThreadPool& pool);
+// `pixels` [height, width, 3], RGB 0..1; 32 divides both sides. All maps come from `store`, from
+// which `pixels` are too: their memory is used again. The result does not depend on the number of
+// threads.
+std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store,
+                                   ThreadPool& pool);
 
 }  // namespace fastvlm

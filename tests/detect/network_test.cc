@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "detect/detector.h"
@@ -76,6 +77,41 @@ TEST(Network, NarrowArithmeticIsClose) {
     EXPECT_LE(
         largest_difference(exact, outputs(TinyDetector(eleven, false, 5), 2, Arithmetic::kInt8)),
         0.3);
+  }
+}
+
+TEST(Maps, WhatComesBackIsJoined) {
+  MapStore store;
+  OwnedMap first(store, 4, 4, 16);
+  OwnedMap second(store, 4, 4, 16);
+  const OwnedMap third(store, 4, 4, 16);
+  float* const begin = first->data;
+  EXPECT_EQ(second->data, begin + 256);
+  EXPECT_EQ(store.most_bytes(), 3 * 1024);
+  second.give_back();
+  const OwnedMap small(store, 2, 2, 16);  // into the gap, not behind the third
+  EXPECT_EQ(small->data, begin + 256);
+  first = OwnedMap(store, 2, 2, 16);  // into what is left of it; then the first one's goes
+  EXPECT_EQ(first->data, begin + 256 + 64);
+  first.give_back();
+  EXPECT_EQ(first->data, nullptr);
+  const OwnedMap between(store, 4, 4, 16);
+  EXPECT_EQ(between->data, begin);
+  EXPECT_EQ(store.most_bytes(), 3 * 1024);
+}
+
+// Two neighbours at a time, not all maps together: here the pixels and the stem's output.
+TEST(Network, MapsGoWhenTheyAreRead) {
+  ThreadPool pool(2);
+  for (const bool eleven : {false, true}) {
+    TinyDetector tiny(eleven, false, 5);
+    const auto layers = read_yolo(tiny.weights(), pool, Arithmetic::kF32);
+    ASSERT_TRUE(layers.ok()) << layers.status().message;
+    MapStore store;
+    OwnedMap pixels(store, 256, 256, 3);
+    std::fill_n(pixels->data, 256 * 256 * 3, 0.5F);
+    run_yolo(*layers, std::move(pixels), store, pool);
+    EXPECT_EQ(store.most_bytes(), (256 * 256 * 3 + 128 * 128 * 4) * 4) << eleven;
   }
 }
 
