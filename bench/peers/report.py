@@ -18,12 +18,13 @@ def is_disturbed(contestant):
 def time_rows(contest):
     for test, tokens in contest.tests.items():
         for contestant in taking_part(contest, test):
-            values = [turn.milliseconds[test] for turn in contestant.turns]
+            values = [turn.milliseconds[test] for turn in contestant.counted]
             middle = median(contestant, test)
             yield {"test": test, "threads": contestant.threads, "program": contestant.program,
                    "arithmetic": contestant.arithmetic, "ms": middle, "least_ms": min(values), "most_ms": max(values),
+                   "turns": len(values),
                    "tokens_per_second": tokens / middle * 1e3 if tokens else None,
-                   "peak_memory_mb": max(turn.peak_mb for turn in contestant.turns),
+                   "peak_memory_mb": max(turn.peak_mb for turn in contestant.counted),
                    "others_cores": disturbance(contestant), "disturbed": is_disturbed(contestant)}
 
 

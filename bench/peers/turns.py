@@ -37,6 +37,12 @@ class Contestant:
     def name(self):
         return f"{self.program} {self.arithmetic}, {self.threads} threads"
 
+    @property
+    def counted(self):
+        """The quiet turns, if they are at least half of all; else all."""
+        quiet = [turn for turn in self.turns if turn.others <= MOST_DISTURBED]
+        return quiet if 2 * len(quiet) >= len(self.turns) else self.turns
+
 
 @dataclasses.dataclass
 class Turn:
@@ -92,7 +98,7 @@ def high_water_mark(pid):
 
 
 def run_rounds(contestants, rounds, retries):
-    """Fills in `turns`. A disturbed turn is tried again, at most `retries` times; the least disturbed one counts."""
+    """Fills in `turns`. A disturbed turn is tried again, at most `retries` times; the least disturbed one is kept."""
     for number in range(rounds):
         for contestant in contestants:
             if contestant.failure:
@@ -122,10 +128,10 @@ def shown(turn):
 
 
 def median(contestant, test):
-    """Milliseconds over all turns; None where it has no such test."""
-    values = [turn.milliseconds[test] for turn in contestant.turns if test in turn.milliseconds]
+    """Milliseconds over the turns that count; None where it has no such test."""
+    values = [turn.milliseconds[test] for turn in contestant.counted if test in turn.milliseconds]
     return statistics.median(values) if values else None
 
 
 def disturbance(contestant):
-    return max((turn.others for turn in contestant.turns), default=0.0)
+    return max((turn.others for turn in contestant.counted), default=0.0)
