@@ -143,7 +143,8 @@ def large_tower(setting, repetitions=3):
     contest.tests.update({prompt: PROMPT, first: 0})
     contest.contestants.append(llama(setting, gguf_file(setting), PROMPT, 1, THREADS, repetitions))
     for arithmetic, target in (("fp32", 2.9), ("int8", 0)):
-        contest.ratios.append(Ratio(first, THREADS, "int8", f"ONNX Runtime {arithmetic}", target, (prompt, "llama.cpp"), "tower 1024"))
+        contest.ratios.append(Ratio(first, THREADS, "int8", f"ONNX Runtime {arithmetic}", target,
+                                    and_then=(prompt, "llama.cpp"), peer_test="tower 1024"))
     return contest
 
 

@@ -58,7 +58,8 @@ class Graph:
         and activations rounded to 8 bits by the largest and least of them."""
         scales = np.abs(weight).max(1).clip(1e-12) / 127
         integers = np.round(weight / scales[:, None]).astype(np.int8)
-        inputs = [x, self.constant(integers.T, np.int8), self.constant(scales), self.constant(np.zeros(len(scales)), np.int8)]
+        zeros = np.zeros(len(scales))
+        inputs = [x, self.constant(integers.T, np.int8), self.constant(scales), self.constant(zeros, np.int8)]
         if bias is not None:
             inputs.append(self.constant(bias))
         return self.node("DynamicQuantizeMatMul", *inputs, domain="com.microsoft")

@@ -10,15 +10,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 EVERYTHING = {"Conv", "MatMul", "Add", "Mul", "Sigmoid", "Softmax", "Concat", "MaxPool", "Resize", "Split", "Reshape",
-              "Transpose", "ReduceMean"}
+              "Transpose"}
 DATA_INPUTS = {"Resize": 1, "Split": 1, "Reshape": 1}  # further inputs are sizes
 UNIT_RANGE = {"Sigmoid", "Softmax"}
 
 
 class _Quantiser:
-    def __init__(self, model, kinds, depthwise):
+    def __init__(self, model, kinds):
         self.kinds = kinds
-        self.depthwise = depthwise
         self.graph = model.graph
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.producers = {name: node for node in self.graph.node for name in node.output}
@@ -81,14 +80,9 @@ class _Quantiser:
         data = [self.constant(name) if name in self.constants else self.activation(name) for name in node.input[:count]]
         return data + list(node.input[count:])
 
-    def wanted(self, node):
-        if node.op_type == "Conv" and not self.depthwise:
-            return self.constants[node.input[1]].shape[1] > 1
-        return node.op_type in self.kinds
-
     def run(self):
         for node in self.graph.node:
-            wanted = self.wanted(node)
+            wanted = node.op_type in self.kinds
             inputs = self.inputs_of(node) if wanted else [self.pairs.get(name, name) for name in node.input]
             del node.input[:]
             node.input.extend(inputs)
@@ -104,9 +98,9 @@ class _Quantiser:
             field.extend(values)
 
 
-def quantise(model, kinds=EVERYTHING, depthwise=True):
-    """-> a copy in which nodes of these kinds compute in 8 bits; without `depthwise` convolutions of that sort do not."""
+def quantise(model, kinds=EVERYTHING):
+    """-> a copy in which nodes of these kinds compute in 8 bits."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    _Quantiser(copy, kinds, depthwise).run()
+    _Quantiser(copy, kinds).run()
     return copy

@@ -106,8 +106,9 @@ def language_tests(prompt, answer):
 def ik_llama(setting, model, prompt, answer, threads, repetitions):
     """Its llama-bench, whose answer begins without a prompt."""
     def read(output):
-        rows = json.loads(output)
-        return {f"prompt {row['n_prompt']}" if row["n_prompt"] else f"answer {row['n_gen']}": row["avg_ns"] * 1e-6 for row in rows}
+        times = {(row["n_prompt"], row["n_gen"]): row["avg_ns"] * 1e-6 for row in json.loads(output)}
+        return {f"prompt {prompt}": times[prompt, 0], f"answer {answer}": times[0, answer]}
 
-    command = [setting.ik, "-m", model, "-p", str(prompt), "-n", str(answer), "-t", str(threads), "-r", str(repetitions), "-o", "json"]
+    command = [setting.ik, "-m", model, "-p", str(prompt), "-n", str(answer), "-t", str(threads),
+               "-r", str(repetitions), "-o", "json"]
     return Contestant("ik_llama.cpp", "Q4_0", threads, command, read)
