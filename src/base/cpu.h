@@ -21,6 +21,7 @@ const CpuFeatures& cpu_features();
 std::string cpu_model_name();  // "AMD EPYC 9654", or the architecture when the system does not say
 int cpu_count();               // processors that this process may use, by affinity and quota
 uint64_t memory_total();       // bytes
+uint64_t resident_bytes();     // of this process now; 0 where the system does not say
 uint64_t peak_resident_bytes();  // of this process so far
 
 }  // namespace fastvlm

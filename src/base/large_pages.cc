@@ -4,22 +4,22 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <new>
 
 namespace fastvlm {
 
-void ask_for_large_pages(void* data, int64_t size) {
+void* map_memory(int64_t size) {
+  const auto bytes = static_cast<size_t>(size);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-  constexpr int64_t kWorthwhile = int64_t{1} << 20;  // neighbours may share a large page
-  constexpr uintptr_t kPage = 4096;
-  if (size < kWorthwhile) return;
-  // Whole pages only: from the first boundary to the last.
-  const uintptr_t skip = (kPage - reinterpret_cast<uintptr_t>(data) % kPage) % kPage;
-  const uintptr_t whole = (static_cast<uintptr_t>(size) - skip) / kPage * kPage;
-  madvise(static_cast<std::byte*>(data) + skip, whole, MADV_HUGEPAGE);
-#else
-  static_cast<void>(data);
-  static_cast<void>(size);
+  madvise(data, bytes, MADV_HUGEPAGE);  // a wish: where the system has none, nothing happens
 #endif
+  return data;
+}
+
+void unmap_memory(void* data, int64_t size) {
+  munmap(data, static_cast<size_t>(size));
 }
 
 }  // namespace fastvlm

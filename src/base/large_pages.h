@@ -5,8 +5,10 @@
 
 namespace fastvlm {
 
-// Lets the system back the whole 2 MB parts of this memory, which nobody has touched yet, with
-// large pages. A wish: where the system has none, nothing happens.
-void ask_for_large_pages(void* data, int64_t size);
+// Fresh zeroed memory straight from the system, in large pages where it has them, at a page
+// boundary. Unlike what malloc gives, it goes back to the system when it is given back, so that the
+// next model fits where the last one was. Throws std::bad_alloc.
+void* map_memory(int64_t size);
+void unmap_memory(void* data, int64_t size);
 
 }  // namespace fastvlm

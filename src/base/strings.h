@@ -33,6 +33,7 @@ std::string bracketed(const Range& values) {
 
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trimmed(std::string_view text);
+std::string lower_case(std::string_view text);  // ASCII letters alone
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix);
 
 // `text` as it may be shown on a terminal, on one line: control characters (line ends, escapes, C1)

@@ -26,7 +26,8 @@ struct TagDetector {
   Arithmetic precision = Arithmetic::kF32;
   float confidence = 0.5F;
   float iou = 0.5F;
-  int size = 640;  // of the longer side that it saw, pixels
+  int size = 640;       // of the longer side that it saw, pixels
+  bool counts = false;  // whether equal tags became one with their number
 };
 
 struct CaptionRequest {
@@ -65,6 +66,7 @@ struct Timings {
   int64_t image_tokens = 0;
   int64_t prompt_tokens = 0;  // image tokens included
   int64_t answer_tokens = 0;
+  double load_seconds = 0;  // weights read for this caption, when tower and decoder take turns
   double preprocess_seconds = 0;
   double vision_seconds = 0;  // tower and projector
   double prefill_seconds = 0;

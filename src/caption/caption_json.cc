@@ -32,7 +32,8 @@ Json detector_json(const TagDetector& detector) {
           {"precision", arithmetic_name(detector.precision)},
           {"confidence", decimal(detector.confidence)},
           {"iou", decimal(detector.iou)},
-          {"size", detector.size}};
+          {"size", detector.size},
+          {"counts", detector.counts}};
 }
 
 Json tags_json(const std::vector<Tag>& tags) {
@@ -71,6 +72,7 @@ Json timings_json(const Timings& timings) {
   return {{"image_tokens", timings.image_tokens},
           {"prompt_tokens", timings.prompt_tokens},
           {"answer_tokens", timings.answer_tokens},
+          {"load_ms", milliseconds(timings.load_seconds)},
           {"preprocess_ms", milliseconds(timings.preprocess_seconds)},
           {"vision_ms", milliseconds(timings.vision_seconds)},
           {"prefill_ms", milliseconds(timings.prefill_seconds)},

@@ -2,12 +2,14 @@
 #include "caption/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "kernels/dot_matrix.h"
+#include "vision/tower_plan.h"
 
 namespace fastvlm {
 namespace {
@@ -37,23 +39,36 @@ Status check_parts(const Checkpoint& checkpoint) {
   return {};
 }
 
-Status check_widths(const VisionTower& tower, const Projector& projector, const Qwen2& language) {
+Status check_widths(const ImageEncoder& encoder, const ModelConfig& config) {
+  const VisionTower& tower = encoder.tower;
+  const Projector& projector = encoder.projector;
   if (projector.input_width() != tower.channels()) {
     return error(
         Code::kInvalid,
         cat("projector.0.weight: expected ", tower.channels(), " inputs as the tower gives (",
             tower.kind(), "), found ", projector.input_width()),
         "this projector belongs to another tower (3072 is FastViTHD's, 1024 MobileCLIP-S0's); give "
-        "that "
-        "one with --vision-tower");
+        "that one with --vision-tower");
   }
-  if (projector.output_width() != language.config().hidden_size) {
+  if (projector.output_width() != config.language.hidden_size) {
     return error(Code::kInvalid,
-                 cat("projector.2.weight: expected ", language.config().hidden_size,
+                 cat("projector.2.weight: expected ", config.language.hidden_size,
                      " outputs as the language model reads, found ", projector.output_width()),
                  "projector and language model come from different checkpoints");
   }
   return {};
+}
+
+// Before the language model turns them into logits that are none either.
+Status check_tokens(const Tokens& tokens, const Checkpoint& checkpoint) {
+  const bool finite = std::all_of(tokens.values.begin(), tokens.values.end(),
+                                  [](float value) { return std::isfinite(value); });
+  if (finite) return {};
+  return error(
+      Code::kInvalid,
+      cat(checkpoint.folder().string(),
+          ": what the vision tower makes of the picture is not finite"),
+      "look the checkpoint over with `fastvlm doctor`: it names weights that are not finite");
 }
 
 // Passes on the answer without the blanks at its ends, in pieces of whole characters.
@@ -94,7 +109,6 @@ class TextSink {
 
 Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride,
                                        const EngineOptions& options) {
-  constexpr int64_t kMaxSide = 4096;
   Preprocessing result;
   const Aspect stated = config.image_aspect_ratio == "pad" ? Aspect::kPad : Aspect::kCrop;
   result.aspect = options.aspect.value_or(stated);
@@ -104,14 +118,14 @@ Result<Preprocessing> preprocessing_of(const ModelConfig& config, int64_t stride
                        : config.image_size > 0 ? config.image_size
                                                : native;
   const int64_t grid = std::max<int64_t>(stride, 1);
-  if (size <= 0 || size > kMaxSide || size % grid != 0) {
+  if (size <= 0 || size > kMostImageSide || size % grid != 0) {
     const bool asked = options.image_size.has_value();
     const int64_t nearest =
-        std::clamp<int64_t>((size + grid / 2) / grid, 1, kMaxSide / grid) * grid;
+        std::clamp<int64_t>((size + grid / 2) / grid, 1, kMostImageSide / grid) * grid;
     return error(asked ? Code::kUsage : Code::kInvalid,
                  cat(asked ? "--image-size" : "config.json: image size",
-                     ": expected a multiple of the tower's stride ", grid, " up to ", kMaxSide,
-                     ", found ", size),
+                     ": expected a multiple of the tower's stride ", grid, " up to ",
+                     kMostImageSide, ", found ", size),
                  cat("use --image-size ", nearest));
   }
   result.size = static_cast<int>(size);
@@ -176,15 +190,25 @@ Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId
   return rows;
 }
 
-Engine::Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
-               Qwen2 language, Preprocessing preprocessing, Precision precision)
-    : checkpoint_(std::move(checkpoint)),
-      tokenizer_(std::move(tokenizer)),
-      tower_(std::move(tower)),
-      projector_(std::move(projector)),
-      language_(std::move(language)),
-      preprocessing_(preprocessing),
-      precision_(precision) {}
+Engine::Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision)
+    : checkpoint_(std::move(checkpoint)), tokenizer_(std::move(tokenizer)), precision_(precision) {}
+
+// How pictures come in, what that takes, and whether tower and language model take turns.
+Status Engine::plan(const EngineOptions& options) {
+  const int64_t stride = plan_tower(checkpoint_, precision_.vision).stride;
+  FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), stride, options));
+  plan_ = plan_memory(checkpoint_, precision_, preprocessing_.size, options.text_tokens);
+  const int64_t limit = options.memory_limit.value_or(INT64_MAX);
+  keep_tower_ = options.keep_tower && plan_.peak() <= limit;
+  if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
+  const auto mb = [](int64_t bytes) { return megabytes(static_cast<double>(bytes)); };
+  return error(
+      Code::kLimit,
+      cat("memory: expected to do with ", mb(limit), ", needed are ", mb(plan_.peak_in_turns()),
+          " (program ", mb(plan_.program), "; tower ", mb(plan_.encoder), " + ", mb(plan_.encoding),
+          ", then language model ", mb(plan_.language), " + ", mb(plan_.decoding), ")"),
+      "allow more, or take a model stored in 4 bits or a smaller --image-size");
+}
 
 Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options, ThreadPool& pool) {
   FASTVLM_ASSIGN(Checkpoint checkpoint, Checkpoint::open(options.model, {options.vision_tower}));
@@ -193,15 +217,35 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   // A prompt that the tokenizer cannot write is found before the weights are read.
   FASTVLM_RETURN_IF_ERROR(conversation_ids(tokenizer, "", PromptOrder::kImageFirst).status());
   const Precision precision{vision_arithmetic(options.vision), options.language};
-  FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint, pool, precision.vision));
-  FASTVLM_ASSIGN(const Preprocessing preprocessing,
-                 preprocessing_of(checkpoint.config(), tower.stride(), options));
-  FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint, pool));
-  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint, pool, precision.language));
-  FASTVLM_RETURN_IF_ERROR(check_widths(tower, projector, language));
-  return std::shared_ptr<const Engine>(new Engine(std::move(checkpoint), std::move(tokenizer),
-                                                  std::move(tower), std::move(projector),
-                                                  std::move(language), preprocessing, precision));
+  const std::shared_ptr<Engine> engine(
+      new Engine(std::move(checkpoint), std::move(tokenizer), precision));
+  FASTVLM_RETURN_IF_ERROR(engine->plan(options));
+  FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
+  const int64_t side = engine->preprocessing_.size;
+  engine->image_tokens_ = encoder->tower.token_count(side, side);
+  if (engine->keep_tower_) FASTVLM_RETURN_IF_ERROR(engine->language(pool).status());
+  return std::shared_ptr<const Engine>(engine);
+}
+
+Result<std::shared_ptr<const ImageEncoder>> Engine::encoder(ThreadPool& pool) const {
+  const std::lock_guard<std::mutex> lock(loading_);
+  if (encoder_) return encoder_;
+  if (!keep_tower_) language_.reset();
+  FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint_, pool, precision_.vision));
+  FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint_, pool));
+  ImageEncoder encoder{std::move(tower), std::move(projector)};
+  FASTVLM_RETURN_IF_ERROR(check_widths(encoder, checkpoint_.config()));
+  encoder_ = std::make_shared<const ImageEncoder>(std::move(encoder));
+  return encoder_;
+}
+
+Result<std::shared_ptr<const Qwen2>> Engine::language(ThreadPool& pool) const {
+  const std::lock_guard<std::mutex> lock(loading_);
+  if (language_) return language_;
+  if (!keep_tower_) encoder_.reset();
+  FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint_, pool, precision_.language));
+  language_ = std::make_shared<const Qwen2>(std::move(language));
+  return language_;
 }
 
 std::vector<TokenId> Engine::stop_ids() const {
@@ -240,10 +284,10 @@ Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   const std::string question = question_text(request.tags, request.prompt);
   Prompt prompt;
   FASTVLM_ASSIGN(prompt.ids, conversation_ids(engine_->tokenizer(), question, request.order));
-  const int64_t side = engine_->preprocessing().size;
-  prompt.image_tokens = engine_->tower().token_count(side, side);
+  prompt.image_tokens = engine_->image_tokens();
   prompt.positions = static_cast<int64_t>(prompt.ids.size()) - 1 + prompt.image_tokens;
-  FASTVLM_RETURN_IF_ERROR(engine_->language().check_context(prompt.positions, request.max_tokens));
+  FASTVLM_RETURN_IF_ERROR(check_positions(engine_->checkpoint().config().max_context,
+                                          prompt.positions, request.max_tokens));
   prompt.sha256 = sha256_hex(question);
   return prompt;
 }
@@ -253,30 +297,33 @@ Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   Stopwatch watch;
   const std::vector<float> pixels = to_floats(preprocess(image, preprocessing), preprocessing);
   timings.preprocess_seconds = watch.lap();
-  FASTVLM_ASSIGN(const Tokens tokens, engine_->tower().encode(pixels.data(), preprocessing.size,
-                                                              preprocessing.size, *pool_));
-  Tokens projected = engine_->projector().project(tokens, *pool_);
+  FASTVLM_ASSIGN(const auto encoder, engine_->encoder(*pool_));
+  timings.load_seconds += watch.lap();
+  FASTVLM_ASSIGN(const Tokens tokens, encoder->tower.encode(pixels.data(), preprocessing.size,
+                                                            preprocessing.size, *pool_));
+  Tokens projected = encoder->projector.project(tokens, *pool_);
   timings.vision_seconds = watch.lap();
+  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, engine_->checkpoint()));
   return projected;
 }
 
 KvCache& Session::cache_for(int64_t positions) {
   if (!cache_ || cache_->capacity() < positions) {
-    cache_.emplace(engine_->language().config(), positions);
+    cache_.emplace(engine_->checkpoint().config().language, positions);
   }
   cache_->truncate(0);
   return *cache_;
 }
 
-Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> rows,
-                                const CaptionRequest& request, std::string& text) {
+Result<Decoded> Session::answer(const Qwen2& language, const Prompt& prompt,
+                                std::span<const float> rows, const CaptionRequest& request,
+                                std::string& text) {
   TextSink sink(engine_->tokenizer(), request.on_text);
   DecodingOptions options;
   options.sampling = request.sampling;
   options.max_tokens = request.max_tokens;
   options.stop_on_loop = request.stop_on_loop;
   options.stop_ids = engine_->stop_ids();
-  const Qwen2& language = engine_->language();
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
   Decoded decoded;
   if (request.beams > 1) {
@@ -297,8 +344,11 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   FASTVLM_ASSIGN(const Prompt prompt, prepare(request));
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
-  FASTVLM_ASSIGN(const std::vector<float> rows, splice(engine_->language(), prompt.ids, projected));
-  FASTVLM_ASSIGN(const Decoded decoded, answer(prompt, rows, request, caption.text));
+  Stopwatch watch;
+  FASTVLM_ASSIGN(const auto language, engine_->language(*pool_));
+  caption.timings.load_seconds += watch.lap();
+  FASTVLM_ASSIGN(const std::vector<float> rows, splice(*language, prompt.ids, projected));
+  FASTVLM_ASSIGN(const Decoded decoded, answer(*language, prompt, rows, request, caption.text));
   caption.sections = parse_sections(caption.text);
   caption.finish = decoded.finish;
   caption.tags = request.tags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one face of a model for all front ends. Goals: everything that can be refused is refused
 // before work starts (widths that do not fit, sizes off the tower's grid, a prompt too long), an
-// Engine is weights and never changes, a Session is one timeline. Non-goals: reading picture files,
+// Engine is a model and never changes, a Session is one timeline. Non-goals: reading picture files,
 // printing, chat without an image.
 //
 // Threads: any number of sessions may use one engine, each with its own ThreadPool and called by
@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "caption/caption.h"
+#include "caption/memory_plan.h"
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
 #include "kernels/precision.h"
@@ -38,6 +39,13 @@ struct EngineOptions {
   // with those of f32 (docs/ACCURACY.md).
   std::optional<Arithmetic> vision = Arithmetic::kF32;
   Arithmetic language = Arithmetic::kInt8;  // of the decoder's products (docs/ACCURACY.md)
+  // Else tower and language model take turns in memory, and whichever is wanted next is read again:
+  // for a single picture, which loses nothing by it, or where memory is scarcer than time.
+  bool keep_tower = true;
+  // Bytes that must do: tower and language model take turns if both do not fit, and what fits
+  // neither way is refused before anything is read.
+  std::optional<int64_t> memory_limit = {};
+  int64_t text_tokens = 556;  // of a prompt with its answer, for the plan
 };
 
 // Which model this is, for provenance.
@@ -46,6 +54,9 @@ struct ModelIdentity {
   std::string sha256;   // of the weight files and the config
   std::string weights;  // "q4 g64", "bf16", ...: how the language model is stored
 };
+
+// The longest side of the tower's input that is accepted.
+inline constexpr int64_t kMostImageSide = 4096;
 
 // How pictures become the tower's input: as the options say, else as the config does, else the
 // family's own size. The side must be a multiple of the tower's `stride`; 0 when the tower is not
@@ -65,34 +76,50 @@ std::string weights_description(const Checkpoint& checkpoint);
 Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId> ids,
                                   const Tokens& image);
 
+// What sees: pixels become tokens as wide as the language model's embeddings.
+struct ImageEncoder {
+  VisionTower tower;
+  Projector projector;
+};
+
 class Engine {
  public:
+  // With keep_tower all weights are read here, else those of the tower.
   static Result<std::shared_ptr<const Engine>> load(const EngineOptions& options, ThreadPool& pool);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  const VisionTower& tower() const { return tower_; }
-  const Projector& projector() const { return projector_; }
-  const Qwen2& language() const { return language_; }
   const Preprocessing& preprocessing() const { return preprocessing_; }
   Precision precision() const { return precision_; }  // as asked, or as chosen
+  const MemoryPlan& memory_plan() const { return plan_; }
+  bool keeps_tower() const { return keep_tower_; }
 
   std::vector<TokenId> stop_ids() const;  // any of them ends an answer
+  int64_t image_tokens() const { return image_tokens_; }
+
+  // The two halves of the weights, shared by all who hold them. Without keep_tower asking for one
+  // lets the other go and may read files: hold on to neither for longer than it is needed.
+  Result<std::shared_ptr<const ImageEncoder>> encoder(ThreadPool& pool) const;
+  Result<std::shared_ptr<const Qwen2>> language(ThreadPool& pool) const;
 
   // Reads all weight files once, on the first call; any thread may ask.
   Result<ModelIdentity> identity() const;
 
  private:
-  Engine(Checkpoint checkpoint, Tokenizer tokenizer, VisionTower tower, Projector projector,
-         Qwen2 language, Preprocessing preprocessing, Precision precision);
+  Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision);
+
+  Status plan(const EngineOptions& options);
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;
-  VisionTower tower_;
-  Projector projector_;
-  Qwen2 language_;
-  Preprocessing preprocessing_;
   Precision precision_;
+  bool keep_tower_ = true;
+  MemoryPlan plan_;
+  Preprocessing preprocessing_;
+  int64_t image_tokens_ = 0;
+  mutable std::mutex loading_;
+  mutable std::shared_ptr<const ImageEncoder> encoder_;
+  mutable std::shared_ptr<const Qwen2> language_;
   mutable std::once_flag identified_;
   mutable std::optional<Result<ModelIdentity>> identity_;
 };
@@ -111,7 +138,7 @@ class Session {
 
   Result<Prompt> prepare(const CaptionRequest& request) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
-  Result<Decoded> answer(const Prompt& prompt, std::span<const float> rows,
+  Result<Decoded> answer(const Qwen2& language, const Prompt& prompt, std::span<const float> rows,
                          const CaptionRequest& request, std::string& text);
   KvCache& cache_for(int64_t positions);
 

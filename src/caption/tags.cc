@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "text/unicode.h"
 
 namespace fastvlm {
 namespace {
 
 using nlohmann::json;
 
+constexpr const char* kForms = "a tags file is a JSON list or one tag a line";
 constexpr std::array<std::string_view, 3> kPositions = {"left", "center", "right"};
 
 bool has_control(std::string_view text) {
@@ -54,6 +56,29 @@ Result<Tag> tag_of_object(const json& item, const std::string& where, int width)
     tag.confidence = confidence->get<float>();
   }
   return tag;
+}
+
+Result<json> parse_json(std::string_view text, const std::string& name) {
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& fault) {
+    const size_t byte =
+        std::min(fault.byte, text.size() + 1);  // counted from 1; past the end there
+    if (byte > text.size()) {
+      return error(Code::kInvalid, cat(name, ": the JSON ends too early, after byte ", text.size()),
+                   "the file is cut short; write it again");
+    }
+    const size_t at = std::max<size_t>(byte, 1) - 1;
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    return error(Code::kInvalid,
+                 cat(name, ": line ", line, ", byte ", byte, ": no JSON from here: \"",
+                     printable(excerpt(text.substr(at, 40))), "\""),
+                 kForms);
+  } catch (const json::exception&) {  // a number too large
+    return error(Code::kInvalid, cat(name, ": expected JSON, found a number too large for it"),
+                 kForms);
+  }
 }
 
 Result<std::vector<Tag>> tags_of_json(const json& document, const std::string& name, int width) {
@@ -106,7 +131,8 @@ Result<Tag> parse_tag(std::string_view text) {
     rest = trimmed(rest.substr(0, rest.size() - ending.size()));
   }
   if (rest.empty() || has_control(rest)) {
-    return error(Code::kUsage, cat("tags: expected a name, found \"", text, "\""),
+    return error(Code::kUsage,
+                 cat("tags: expected a name, found \"", printable(excerpt(trimmed(text))), "\""),
                  "write tags as \"person (left), dog\"");
   }
   tag.label = rest;
@@ -124,22 +150,25 @@ Result<std::vector<Tag>> parse_tag_list(std::string_view text) {
 
 Result<std::vector<Tag>> parse_tags_file(std::string_view text, const std::string& name,
                                          int width) {
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    return error(Code::kInvalid, cat(name, ": byte ", zero + 1, " is zero, so this is no text"),
+                 kForms);
+  }
   const std::string_view body = trimmed(text);
   if (body.starts_with('[') || body.starts_with('{')) {
-    const json document = json::parse(body, nullptr, false);
-    if (document.is_discarded()) {
-      return error(Code::kInvalid,
-                   cat(name, ": expected JSON, found something that does not parse"),
-                   "a tags file is a JSON list or one tag a line");
-    }
+    FASTVLM_ASSIGN(const json document, parse_json(text, name));
     return tags_of_json(document, name, width);
   }
   std::vector<Tag> tags;
-  for (const std::string& line : split(body, '\n')) {
+  size_t number = 0;
+  for (const std::string& line : split(text, '\n')) {
+    ++number;
     if (trimmed(line).empty()) continue;
     auto tag = parse_tag(line);
-    if (!tag.ok())
-      return error(Code::kInvalid, cat(name, ": ", tag.status().message), tag.status().hint);
+    if (!tag.ok()) {
+      return error(Code::kInvalid, cat(name, ": line ", number, ": ", tag.status().message),
+                   kForms);
+    }
     tags.push_back(std::move(*tag));
   }
   return tags;

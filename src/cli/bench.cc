@@ -452,7 +452,7 @@ void add_bench(CLI::App& program, Command& chosen) {
       ->capture_default_str();
   app->add_option("--image-sizes", command->sides, "Sides of the tower's input [the checkpoint's]")
       ->delimiter(',')
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 14));
+      ->check(CLI::Range(int64_t{1}, kMostImageSide));
   app->add_option("--threads", command->threads, "Threads, one run for each [one a core]")
       ->delimiter(',')
       ->check(CLI::Range(1, 1024));

@@ -43,7 +43,8 @@ void print_stats(const std::string& name, const Timings& timings) {
            ms(timings.preprocess_seconds), ", vision ", ms(timings.vision_seconds), ", prompt of ",
            timings.prompt_tokens, " tokens ", ms(timings.prefill_seconds), "), then ",
            timings.answer_tokens, " tokens at ", std::lround(timings.tokens_per_second()),
-           " a second, peak memory ", megabytes(static_cast<double>(peak_resident_bytes()))));
+           " a second; weights read in between ", ms(timings.load_seconds), ", peak memory ",
+           megabytes(static_cast<double>(peak_resident_bytes()))));
 }
 
 Status CaptionCommand::print_result(const Caption& caption, const Engine& engine,
@@ -59,8 +60,8 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const std::string& path,
                                    bool first) {
   FASTVLM_ASSIGN(const Image picture, load_image(path, image.decode_options()));
-  FASTVLM_RETURN_IF_ERROR(tags.tag(picture, *team, request));
   const std::string name = shown_name(path);
+  FASTVLM_RETURN_IF_ERROR(about(path, tags.tag(picture, *team, request)));
   const bool heading = images.size() > 1 && !json;
   const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
   Status written;
@@ -71,7 +72,9 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
       return written.ok();
     };
   }
-  FASTVLM_ASSIGN(Caption caption, session.caption(picture, request));
+  Result<Caption> made = session.caption(picture, request);
+  if (!made.ok()) return about(path, made.status());
+  Caption& caption = *made;
   record_decoding(image.decode_options(), caption.provenance);
   FASTVLM_RETURN_IF_ERROR(written);
   if (!stream) FASTVLM_RETURN_IF_ERROR(put(title));
@@ -105,6 +108,7 @@ Exit CaptionCommand::run() {
   request.prompt = *question;
   request.order = prompt.prompt_order();
   if (const Status bad = check(request.sampling); !bad.ok()) return report(bad);
+  model.keep_tower = images.size() > 1;  // a single picture needs it once
   const auto pool = model.prepare();
   if (!pool.ok()) return report(pool.status());
   const auto engine = load_engine(model, image, **pool);
@@ -141,6 +145,7 @@ void add_caption(CLI::App& program, Command& chosen) {
       ->capture_default_str();
   app->add_option("--seed", sampling.seed, "Of the draws")->check(is_seed())->capture_default_str();
   command->model.add_to(*app);
+  command->model.add_memory_to(*app);
   command->image.add_to(*app);
   command->prompt.add_order_to(*app);
   command->tags.add_to(*app);

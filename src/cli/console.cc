@@ -34,6 +34,11 @@ void end(int signal) {
 
 }  // namespace
 
+Status about(const std::string& item, Status status) {
+  if (!status.ok()) status.message = cat(item, ": ", status.message);
+  return status;
+}
+
 Exit report(const Status& status) {
   say("fastvlm: error: ", status.message);
   if (!status.hint.empty()) say("hint: ", status.hint);

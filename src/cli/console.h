@@ -2,6 +2,7 @@
 // How the program talks: results on stdout, everything else on stderr, one exit code at the end.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -17,6 +18,9 @@ enum Exit : int {
   kCheckFailed = 4,
   kInterrupted = 130,
 };
+
+// The same status with the name of the item that it is about in front.
+Status about(const std::string& item, Status status);
 
 // "fastvlm: error: …" and, when there is one, "hint: …" on stderr. Returns the exit code that goes
 // with it.

@@ -39,6 +39,7 @@ struct DetectCommand {
   ModelFlags machine;  // --precision, --threads, --isa
 
   std::vector<std::string> pictures;
+  std::vector<Status> without_pictures;  // folders that are empty or cannot be listed
   Json coco = Json::array();
   std::optional<DetectionScores> scores;
   bool output_failed = false;
@@ -59,10 +60,7 @@ struct DetectCommand {
 bool is_picture(const fs::path& path) {
   static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png",  ".webp",
                                                     ".bmp", ".heic", ".heif", ".avif"};
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return kExtensions.contains(extension);
+  return kExtensions.contains(lower_case(path.extension().string()));
 }
 
 // The pictures of a folder by name, without hidden ones (other systems leave "._a.jpg" beside
@@ -116,11 +114,11 @@ Json detection_json(const Detection& d) {
 
 // COCO's number of an image, when its name is one; else the name.
 Json image_id(const std::string& path) {
-  const std::string stem = fs::path(path).stem().string();
+  const std::string id = coco_id(path);
   int64_t number = 0;
-  const auto [end, failed] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
-  if (failed == std::errc{} && end == stem.data() + stem.size() && number >= 0) return number;
-  return stem;
+  const auto [end, failed] = std::from_chars(id.data(), id.data() + id.size(), number);
+  if (failed == std::errc{} && end == id.data() + id.size() && number >= 0) return number;
+  return id;
 }
 
 // The number that COCO has for a class, when these are COCO's; else the class id.
@@ -165,13 +163,20 @@ Status DetectCommand::prepare_pictures() {
       pictures.push_back(place);
       continue;
     }
-    FASTVLM_ASSIGN(const std::vector<std::string> found, pictures_in(place));
-    pictures.insert(pictures.end(), found.begin(), found.end());
+    const auto found = pictures_in(place);
+    if (!found.ok()) {
+      without_pictures.push_back(found.status());
+      continue;
+    }
+    pictures.insert(pictures.end(), found->begin(), found->end());
   }
-  if (pictures.empty()) {
+  if (places.size() == 1 && !without_pictures.empty()) return without_pictures.front();
+  if (places.empty()) {
     return error(Code::kUsage, "no image given, so there is nothing to look at",
                  "name one or more pictures, or a folder of them");
   }
+  if (as_coco) FASTVLM_RETURN_IF_ERROR(check_coco_ids("--coco", pictures));
+  if (!instances.empty()) FASTVLM_RETURN_IF_ERROR(check_coco_ids("--val", pictures));
   if (!drawing_folder.empty()) FASTVLM_RETURN_IF_ERROR(check_drawing(drawing_folder, pictures));
   if (yolo_folder.empty()) return {};
   return check_folder_of_outputs("--yolo-txt", yolo_folder, pictures, yolo_name);
@@ -216,7 +221,9 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
   FASTVLM_ASSIGN(Image image, load_image(path, decoding));
   FASTVLM_ASSIGN(const DetectorInput input, detector_input(image, options));
   if (drawing_folder.empty()) image = {};  // its memory is for the network
-  FASTVLM_ASSIGN(const auto detections, loaded.detector.detect(input, options, pool));
+  const auto found = loaded.detector.detect(input, options, pool);
+  if (!found.ok()) return about(path, found.status());
+  const std::vector<Detection>& detections = *found;
   if (!drawing_folder.empty()) {
     FASTVLM_RETURN_IF_ERROR(write_drawn(drawing_folder, path, std::move(image), detections));
   }
@@ -238,6 +245,9 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
   }
   Json list = Json::array();
   for (const Detection& d : detections) list.push_back(detection_json(d));
+  Json names = Json::array();
+  for (const int id : options.classes)
+    names.push_back(loaded.detector.names()[static_cast<size_t>(id)]);
   const Json object = {{"image", name},
                        {"width", input.width},
                        {"height", input.height},
@@ -251,13 +261,16 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
                          {"confidence", rounded(options.confidence, 5)},
                          {"iou", rounded(options.iou, 5)},
                          {"size", options.size},
-                         {"square", options.square}}}};
+                         {"square", options.square},
+                         {"classes", options.classes.empty() ? Json() : std::move(names)}}}};
   return put(dumped(object, pictures.size() == 1));
 }
 
 Exit DetectCommand::detect_all(const LoadedDetector& loaded, ThreadPool& pool) {
-  size_t failed = 0;
+  size_t failed = without_pictures.size();
+  const size_t all = failed + pictures.size();
   Exit last = kDone;
+  for (const Status& status : without_pictures) last = report(status);
   for (const std::string& path : pictures) {
     const Status status = detect_one(loaded, path, pool);
     if (status.ok()) continue;
@@ -265,15 +278,15 @@ Exit DetectCommand::detect_all(const LoadedDetector& loaded, ThreadPool& pool) {
     last = report(status);
     if (output_failed) return last;
   }
-  if (as_coco && failed < pictures.size()) {
+  if (as_coco && failed < all) {
     if (const Status written = put(dumped(coco, false)); !written.ok()) return report(written);
   }
-  if (scores && failed < pictures.size()) {
+  if (scores && failed < all) {
     const Status written = put(as_json ? dumped(scores->json(), true) : scores->text());
     if (!written.ok()) return report(written);
   }
   if (failed == 0) return kDone;
-  return failed == pictures.size() ? last : kSomeFailed;
+  return failed == all ? last : kSomeFailed;
 }
 
 Exit DetectCommand::run() {
@@ -298,6 +311,10 @@ Exit DetectCommand::run() {
     auto opened = DetectionScores::open(instances, loaded->detector);
     if (!opened.ok()) return report(opened.status());
     scores = std::move(*opened);
+    if (scores->left_out() > 0) {
+      warn(cat(instances, ": ", scores->left_out(),
+               " objects whose boxes have no area are left out of the score"));
+    }
   }
   return detect_all(*loaded, **pool);
 }

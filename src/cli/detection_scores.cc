@@ -14,16 +14,6 @@
 namespace fastvlm::cli {
 namespace {
 
-// COCO's file names are the ids with leading zeros.
-std::string id_of(const std::string& picture) {
-  std::string stem = std::filesystem::path(picture).stem().string();
-  const bool number = !stem.empty() && std::all_of(stem.begin(), stem.end(), [](unsigned char c) {
-    return std::isdigit(c) != 0;
-  });
-  if (number) stem.erase(0, std::min(stem.find_first_not_of('0'), stem.size() - 1));
-  return stem;
-}
-
 struct Row {
   const char* key;
   const char* title;
@@ -40,11 +30,39 @@ constexpr std::array<Row, 7> kRows = {
 
 }  // namespace
 
+std::string coco_id(const std::string& picture) {
+  std::string stem = std::filesystem::path(picture).stem().string();
+  const bool number = !stem.empty() && std::all_of(stem.begin(), stem.end(), [](unsigned char c) {
+    return std::isdigit(c) != 0;
+  });
+  if (number) stem.erase(0, std::min(stem.find_first_not_of('0'), stem.size() - 1));
+  return stem;
+}
+
+Status check_coco_ids(const std::string& option, const std::vector<std::string>& pictures) {
+  std::map<std::string, std::string> seen;
+  for (const std::string& picture : pictures) {
+    const auto [first, is_new] = seen.emplace(coco_id(picture), picture);
+    if (is_new) continue;
+    return error(
+        Code::kUsage,
+        cat(option, ": ", first->second, " and ", picture, " have one image id, ", first->first),
+        "ids are names without folder, extension and leading zeros, as annotations have "
+        "them; look at such pictures in two runs, or rename one");
+  }
+  return {};
+}
+
 Result<DetectionScores> DetectionScores::open(const std::string& instances,
                                               const Detector& detector) {
   DetectionScores scores;
   scores.file_ = instances;
   FASTVLM_ASSIGN(scores.instances_, read_instances(instances));
+  for (auto& [id, image] : scores.instances_) {
+    scores.left_out_ += std::erase_if(image.objects, [](const Instance& object) {
+      return !(object.width > 0 && object.height > 0);
+    });
+  }
   const auto& names = detector.names();
   const std::set<std::string> known(names.begin(), names.end());
   for (const auto& [id, image] : scores.instances_) {
@@ -59,7 +77,7 @@ Result<DetectionScores> DetectionScores::open(const std::string& instances,
 }
 
 Status DetectionScores::add(const std::string& picture, const std::vector<Detection>& detections) {
-  const std::string id = id_of(picture);
+  const std::string id = coco_id(picture);
   const auto truth = instances_.find(id);
   if (truth == instances_.end()) {
     return error(Code::kInvalid, cat(picture, ": no image `", id, "` in ", file_),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/drawn_pictures.h"
 
-#include <algorithm>
-#include <cctype>
 #include <iomanip>
 #include <sstream>
 
@@ -18,9 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_jpeg(const std::string& picture) {
-  std::string extension = fs::path(picture).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string extension = lower_case(fs::path(picture).extension().string());
   return extension == ".jpg" || extension == ".jpeg";
 }
 

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_weights(const fs::path& path) {
-  const std::string extension = path.extension().string();
+  const std::string extension = lower_case(path.extension().string());
   return extension == ".pt" || extension == ".onnx" || extension == ".safetensors";
 }
 

@@ -29,6 +29,16 @@ void ModelFlags::add_precision_to(CLI::App& command) {
       ->capture_default_str();
 }
 
+void ModelFlags::add_memory_to(CLI::App& command) {
+  command
+      .add_option("--memory", memory,
+                  "Most that may be used, as in 400M; less makes tower and language model take "
+                  "turns, too little is refused")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 50))
+      ->option_text("SIZE");
+}
+
 void ModelFlags::add_machine_to(CLI::App& command) {
   command.add_option("--threads", threads, "Threads [one a core]")->check(CLI::Range(1, 1024));
   command.add_option("--isa", isa, "Instruction set: a name from `fastvlm info` [the best]");
@@ -78,6 +88,8 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.model = model;
   options.vision_tower = flags.tower_path();
   options.vision = flags.arithmetic();
+  options.keep_tower = flags.keep_tower;
+  if (flags.memory > 0) options.memory_limit = static_cast<int64_t>(flags.memory);
   options.language = flags.arithmetic().value_or(options.language);
   if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
   if (image_size > 0) options.image_size = image_size;

@@ -10,6 +10,7 @@
 #include "cli/find_model.h"
 #include "cli/flags.h"
 #include "kernels/table.h"
+#include "vision/tower_plan.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -84,20 +85,15 @@ Json layout_facts(const Checkpoint& checkpoint) {
       {"context", checkpoint.config().max_context}};
 }
 
-// What a caption with the default prompt length and 256 new tokens will hold.
-Json memory_facts(const VisionTower& tower, const Qwen2& language,
-                  const Preprocessing& preprocessing) {
-  constexpr int64_t kPromptTokens = 300;
-  constexpr int64_t kNewTokens = 256;
-  const int64_t positions =
-      tower.token_count(preprocessing.size, preprocessing.size) + kPromptTokens + kNewTokens;
-  const KvCache cache(language.config(), std::min(positions, language.context_limit()));
+// What a caption with the default prompt and 256 new tokens will hold.
+Json memory_facts(const MemoryPlan& plan) {
   const auto shown = [](int64_t bytes) { return megabytes(static_cast<double>(bytes)); };
-  const int64_t tower_work = tower.workspace_bytes(preprocessing.size, preprocessing.size);
-  return {{"language weights", shown(language.bytes())},
-          {"tower workspace", shown(tower_work)},
-          {"keys and values", cat(shown(cache.bytes()), " for ", cache.capacity(), " positions")},
-          {"peak so far, all weights packed", shown(static_cast<int64_t>(peak_resident_bytes()))}};
+  return {
+      {"program and tokenizer", shown(plan.program)},
+      {"tower and projector", cat(shown(plan.encoder), " + ", shown(plan.encoding), " at work")},
+      {"language model", cat(shown(plan.language), " + ", shown(plan.decoding), " at work")},
+      {"peak for one picture", cat(shown(plan.peak_in_turns()), ", one after the other")},
+      {"peak for several", cat(shown(plan.peak()), ", or as --memory says")}};
 }
 
 Result<Json> model_facts(const InfoCommand& command, const std::filesystem::path& folder,
@@ -106,15 +102,20 @@ Result<Json> model_facts(const InfoCommand& command, const std::filesystem::path
                  Checkpoint::open(folder, {command.model.tower_path()}));
   for (const std::string& line : checkpoint.warnings()) warn(line);
   Json facts = layout_facts(checkpoint);
-  FASTVLM_ASSIGN(const Qwen2 language, Qwen2::load(checkpoint, pool));
   if (!checkpoint.has_vision()) {
     facts["tower"] = "none in the checkpoint; name one with --vision-tower";
     return facts;
   }
   const Arithmetic precision = vision_arithmetic(command.model.arithmetic());
+  const EngineOptions defaults;
+  FASTVLM_ASSIGN(
+      const Preprocessing preprocessing,
+      preprocessing_of(checkpoint.config(), plan_tower(checkpoint, precision).stride, defaults));
+  const auto tokenizer = Tokenizer::load(folder);  // for the plan; a model may lack one here
+  const MemoryPlan plan =
+      plan_memory(checkpoint, {precision, command.model.arithmetic().value_or(defaults.language)},
+                  preprocessing.size, defaults.text_tokens);
   FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool, precision));
-  FASTVLM_ASSIGN(const Preprocessing preprocessing,
-                 preprocessing_of(checkpoint.config(), tower.stride(), {}));
   facts["tower"] = tower.kind();
   facts["tower parameters"] = with_thousands(tower.parameters());
   facts["tower form"] = tower.is_training_form() ? "training, folded at load" : "inference";
@@ -122,7 +123,7 @@ Result<Json> model_facts(const InfoCommand& command, const std::filesystem::path
                                  command.model.arithmetic() ? ", as asked" : ", chosen by auto");
   facts["image tokens"] = tower.token_count(preprocessing.size, preprocessing.size);
   facts["preprocessing"] = describe(preprocessing);
-  facts["memory"] = memory_facts(tower, language, preprocessing);
+  facts["memory"] = memory_facts(plan);
   return facts;
 }
 

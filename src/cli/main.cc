@@ -68,7 +68,6 @@ int run(int argc, char** argv) {
 }  // namespace fastvlm::cli
 
 // Commands report what goes wrong; what still escapes is a bug of ours and may end the program.
-// NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
   return fastvlm::cli::run(argc, argv);
 }

@@ -52,6 +52,7 @@ Status PredictCommand::run() {
   FASTVLM_ASSIGN(const Image picture, load_image(image_file, image.decode_options()));
   FASTVLM_ASSIGN(request.tags, prompt.read_tags(picture.width));
   FASTVLM_ASSIGN(const auto pool, model.prepare());
+  model.keep_tower = false;
   FASTVLM_ASSIGN(const auto engine, load_engine(model, image, *pool));
   FASTVLM_ASSIGN(const Caption caption, Session(engine, *pool).caption(picture, request));
   return print(caption.text + "\n");

@@ -56,10 +56,8 @@ PageAnswer picture_answer(const RatingStudy& study, const std::string& number) {
   const Result<MappedFile> file = MappedFile::open(study.items()[item.get<size_t>()].picture);
   if (!file.ok()) return refused(404, file.status().message);
   const std::span<const std::byte> bytes = file->bytes();
-  const std::string kind = format_name(sniff(bytes));
-  std::string type = "image/";
-  for (const char c : kind) type += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return {200, type, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
+  return {200, "image/" + lower_case(format_name(sniff(bytes))),
+          std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
 }
 
 // {"rater": "Ann", "item": 3, "question": 0, "value": 5}

@@ -58,7 +58,7 @@ Status TagSource::tag(const Image& image, ThreadPool& pool, CaptionRequest& requ
   request.tags = tags_of(detections, image.width, counts_);
   request.tagged_by = TagDetector{
       loaded_->detector.kind(), loaded_->file, loaded_->sha256, loaded_->detector.arithmetic(),
-      options_.confidence,      options_.iou,  options_.size};
+      options_.confidence,      options_.iou,  options_.size,   counts_};
   return {};
 }
 

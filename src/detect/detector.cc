@@ -35,9 +35,11 @@ bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& 
         std::find(options.classes.begin(), options.classes.end(), best) == options.classes.end()) {
       continue;
     }
-    const Box box = decode_box(head.boxes.data() + cell * 4 * bins, bins,
-                               static_cast<float>(cell % head.width) + 0.5F,
-                               static_cast<float>(cell / head.width) + 0.5F, head.stride);
+    const int64_t row = cell / head.width;
+    const int64_t column = cell % head.width;
+    const Box box =
+        decode_box(head.boxes.data() + cell * 4 * bins, bins, static_cast<float>(column) + 0.5F,
+                   static_cast<float>(row) + 0.5F, head.stride);
     if (!std::isfinite(box.x0 + box.y0 + box.x1 + box.y1)) return false;
     out.push_back({box, confidence, static_cast<int>(best)});
   }
@@ -90,6 +92,7 @@ struct Detector::State {
 
   YoloLayers layers;
   std::vector<std::string> names;
+  std::string source;  // the weights' file
   Arithmetic arithmetic = Arithmetic::kF32;
   std::mutex mutex;
   std::vector<std::unique_ptr<Memory>> idle;
@@ -112,6 +115,7 @@ Result<Detector> Detector::load(const DetectorWeights& weights, ThreadPool& pool
                      " as the network has classes, found ", named),
                  "export the detector again; names and weights come from different models");
   }
+  state->source = weights.source;
   state->arithmetic = arithmetic;
   state->names = weights.class_names;
   if (state->names.empty() && classes == static_cast<int64_t>(coco_names().size())) {
@@ -172,7 +176,8 @@ Result<std::vector<Detection>> Detector::detect(const DetectorInput& input,
   std::vector<BoxCandidate> candidates;
   for (const HeadOutput& head : memory->outputs) {
     if (!take_candidates(head, state_->layers.bins, options, candidates)) {
-      return error(Code::kInvalid, cat(kind(), ": the network's output is not finite"),
+      return error(Code::kInvalid,
+                   cat(state_->source, ": the output of ", kind(), " is not finite"),
                    "the weights are damaged; fetch them again");
     }
   }

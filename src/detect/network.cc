@@ -123,12 +123,13 @@ class ForwardPass {
     multiply(x, layer.queries_keys, queries_keys, {});
     multiply(x, layer.values, values, {});
     const int64_t head = width / layer.heads;
+    const int64_t key_width = head / 2;
     const AttentionShape shape{.queries = x.pixels(),
                                .keys = x.pixels(),
                                .heads = layer.heads,
                                .kv_heads = layer.heads,
                                .head_dim = head,
-                               .scale = 1.0F / std::sqrt(static_cast<float>(head / 2))};
+                               .scale = 1.0F / std::sqrt(static_cast<float>(key_width))};
     fastvlm::attention(pool_, shape, queries_keys->data, 2 * width, queries_keys->data + width,
                        2 * width, values->data, width, mixed->data, width);
     conv(values, layer.position, position);

@@ -2,6 +2,7 @@
 #include "evaluate/bootstrap.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace fastvlm {
@@ -40,7 +41,8 @@ void for_each_resample(size_t images, const BootstrapOptions& options, const Fun
 Interval middle(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const auto at = [&values](double fraction) {
-    return values[static_cast<size_t>(fraction * static_cast<double>(values.size() - 1) + 0.5)];
+    return values[static_cast<size_t>(
+        std::lround(fraction * static_cast<double>(values.size() - 1)))];
   };
   return {at(0.025), at(0.975)};
 }

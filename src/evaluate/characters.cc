@@ -3,8 +3,6 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
-
 #include "text/unicode.h"
 
 namespace fastvlm {
@@ -145,17 +143,6 @@ std::u32string lower_case(std::u32string_view text) {
       lower.push_back(
           static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(point))));
     }
-  }
-  return lower;
-}
-
-std::string lower_case(std::string_view utf8) {
-  const bool ascii = std::all_of(utf8.begin(), utf8.end(),
-                                 [](char c) { return static_cast<signed char>(c) >= 0; });
-  if (!ascii) return to_utf8(lower_case(code_points(utf8)));
-  std::string lower(utf8);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return lower;
 }

@@ -34,6 +34,5 @@ constexpr bool is_ascii_digit(char32_t point) {
 // String.toLowerCase of Java: a sigma at the end of a word becomes its final form, and U+0130 two
 // code points.
 std::u32string lower_case(std::u32string_view text);
-std::string lower_case(std::string_view utf8);
 
 }  // namespace fastvlm

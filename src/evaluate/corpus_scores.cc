@@ -25,7 +25,7 @@ std::string_view metric_name(Metric metric) {
 Result<MetricChoice> parse_metrics(const std::string& names) {
   MetricChoice choice{false, false, false, false};
   for (const std::string& part : split(names, ',')) {
-    const std::string name = lower_case(std::string(trimmed(part)));
+    const std::string name = lower_case(trimmed(part));
     if (name == "all") {
       choice = {};
     } else if (name == "bleu") {

@@ -85,7 +85,17 @@ Result<Instances> read_instances(const std::filesystem::path& path) {
     }
     instances[id_of(image, "id")] = {number(image, "width"), number(image, "height"), {}};
   }
+  std::unordered_map<std::string, size_t> first_of;
   for (size_t i = 0; i < annotations.size(); ++i) {
+    if (annotations[i].is_object() && annotations[i].contains("id")) {
+      const auto [first, is_new] = first_of.emplace(id_of(annotations[i], "id"), i);
+      if (!is_new) {
+        return error(Code::kInvalid,
+                     cat(path.string(), ": annotation ", i, ": has the id ", first->first,
+                         " of annotation ", first->second),
+                     "take doubled annotations out: an object would count twice");
+      }
+    }
     FASTVLM_RETURN_IF_ERROR(
         read_object(annotations[i], categories, cat("annotation ", i), path, instances));
   }

@@ -33,6 +33,7 @@ struct ImageInstances {
 using Instances = std::unordered_map<std::string, ImageInstances>;
 
 // {"images": […], "annotations": […], "categories": […]}; an image without objects is there too.
+// Errors: those of reading the file; kInvalid (not such a file, an annotation's id given twice).
 Result<Instances> read_instances(const std::filesystem::path& path);
 
 }  // namespace fastvlm

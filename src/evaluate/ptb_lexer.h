@@ -51,7 +51,7 @@ Lexeme match_address(Ahead ahead);       // web and mail addresses, @names, #tag
 Lexeme match_sign(Ahead ahead);          // quotation marks, dashes, dots, smileys, single signs
 
 // The longer of two; `first` when they reach equally far.
-inline Lexeme longer(Lexeme first, Lexeme second) {
+inline Lexeme longer(const Lexeme& first, const Lexeme& second) {
   return second.reach > first.reach ? second : first;
 }
 

@@ -170,6 +170,13 @@ Result<std::vector<float>> Checkpoint::floats(std::string_view name,
   return tensor->channels_last ? channels_first(values, tensor->shape) : values;
 }
 
+int64_t Checkpoint::stored_bytes(std::string_view name) const {
+  const StoredTensor* tensor = state_->find(name);
+  if (tensor == nullptr) return 0;
+  return static_cast<int64_t>(tensor->view.bytes.size() + tensor->scales.bytes.size() +
+                              tensor->biases.bytes.size());
+}
+
 void Checkpoint::release(std::string_view name) const {
   const StoredTensor* tensor = state_->find(name);
   if (tensor == nullptr) return;

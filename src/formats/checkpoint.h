@@ -69,6 +69,8 @@ class Checkpoint {
   // Any tensor as f32, converted and dequantised; the shape must match exactly (empty = any).
   Result<std::vector<float>> floats(std::string_view name,
                                     const std::vector<int64_t>& shape = {}) const;
+  // Bytes that a tensor takes in its files, scales and biases included; 0 when absent.
+  int64_t stored_bytes(std::string_view name) const;
   // Lets the file's pages of a tensor go, once it has been packed.
   void release(std::string_view name) const;
 

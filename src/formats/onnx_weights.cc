@@ -76,6 +76,9 @@ class ModelReader {
 
   Result<DetectorWeights> read(std::span<const std::byte> file) {
     FASTVLM_RETURN_IF_ERROR(read_model(file));
+    // A weight takes two bytes at least, so this is twice of what the file can hold: few are named
+    // again, those of small vectors.
+    most_elements_ = std::min<uint64_t>(file.size(), kMostElements);
     if (!seen_graph_) {
       return error(Code::kInvalid, cat(label_, ": expected an ONNX model, found no graph"),
                    "give a detector that Ultralytics exported");
@@ -248,17 +251,21 @@ class ModelReader {
   Status keep(const std::string& stored, const std::string& name) {
     const auto found = initializers_.find(stored);
     if (found == initializers_.end() || weights_.tensors.contains(name)) return {};
-    FASTVLM_ASSIGN(DetectorTensor tensor, convert(found->second, stored));
-    elements_ += tensor.values.size();
-    if (elements_ > kMostElements) {
-      return error(Code::kLimit, cat(label_, ": holds more than ", kMostElements, " weights"),
+    FASTVLM_ASSIGN(const uint64_t elements, count(found->second, stored));
+    elements_ += elements;
+    if (elements_ > most_elements_) {
+      return error(Code::kLimit,
+                   cat(label_, ": names more than ", most_elements_, " weights: ",
+                       most_elements_ < kMostElements ? "the same ones again and again"
+                                                      : "more than are read"),
                    "give .safetensors");
     }
-    weights_.tensors.emplace(name, std::move(tensor));
+    weights_.tensors.emplace(name, convert(found->second, elements));
     return {};
   }
 
-  Result<DetectorTensor> convert(const Initializer& from, const std::string& name) const {
+  // How many numbers an initialiser holds, as its shape says.
+  Result<uint64_t> count(const Initializer& from, const std::string& name) const {
     const std::string where = cat(label_, ": tensor `", printable(name), "`");
     if (from.external) {
       return error(Code::kUnsupported, cat(where, ": its data lie in another file"),
@@ -288,6 +295,11 @@ class ModelReader {
                        " values, found ", stored),
                    kAgain);
     }
+    return elements;
+  }
+
+  static DetectorTensor convert(const Initializer& from, uint64_t elements) {
+    const bool raw = !from.raw.empty();
     DetectorTensor tensor{from.shape, std::vector<float>(elements)};
     for (size_t i = 0; i < elements; ++i) {
       const auto index = static_cast<int64_t>(i);
@@ -306,7 +318,8 @@ class ModelReader {
   std::map<std::string, Initializer, std::less<>> initializers_;
   std::vector<Node> nodes_;
   DetectorWeights weights_;
-  uint64_t elements_ = 0;
+  uint64_t elements_ = 0;  // of all that is kept
+  uint64_t most_elements_ = 0;
 };
 
 }  // namespace

@@ -51,13 +51,6 @@ std::vector<ModelSource> make_catalog() {
   return models;
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
 bool is_plain(std::string_view text) {
   return !text.empty() && text.front() != '.' && text.front() != '-' &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -86,9 +79,10 @@ std::span<const ModelSource> model_catalog() {
 }
 
 Result<ModelSource> find_source(std::string_view name_or_url, std::string_view hub) {
-  const std::string wanted = lower(name_or_url);
+  const std::string wanted = lower_case(name_or_url);
   for (const ModelSource& model : model_catalog()) {
-    if (wanted == model.name || (!model.repository.empty() && wanted == lower(model.repository)))
+    if (wanted == model.name ||
+        (!model.repository.empty() && wanted == lower_case(model.repository)))
       return model;
   }
   ModelSource source;
@@ -115,7 +109,7 @@ Result<ModelSource> find_source(std::string_view name_or_url, std::string_view h
   }
   if (is_repository(rest)) {
     source.repository = rest;
-    source.name = lower(rest.substr(rest.find('/') + 1));
+    source.name = lower_case(rest.substr(rest.find('/') + 1));
     return source;
   }
   std::string names;

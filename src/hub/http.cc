@@ -15,13 +15,6 @@ constexpr long kConnectSeconds = 30;
 constexpr long kStalledSeconds = 60;  // this long below one byte a second is a dead connection
 constexpr long kRedirects = 10;
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
 using Url = std::unique_ptr<CURLU, void (*)(CURLU*)>;
 
 // `url`, or `url` as a redirect from `base` writes it, taken apart by libcurl itself: a reading of
@@ -89,7 +82,7 @@ struct Transfer {
     const Url there = parsed(location, here);
     const std::string target = there ? part_of(there, CURLUPART_URL) : location;
     const bool downgrade =
-        lower(here).starts_with("https:") && !lower(target).starts_with("https:");
+        lower_case(here).starts_with("https:") && !lower_case(target).starts_with("https:");
     if (check_url(target).ok() && !downgrade) return true;
     failure = error(Code::kInvalid, cat(here, ": redirects to ", target, ", which is not HTTPS"),
                     "check the address: only HTTPS is followed, except on this machine itself");
@@ -106,7 +99,7 @@ size_t on_header(char* data, size_t, size_t size, void* user) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return size;
-  const std::string name = lower(line.substr(0, colon));
+  const std::string name = lower_case(line.substr(0, colon));
   const std::string value(trimmed(line.substr(colon + 1)));
   if (name == "etag") transfer.answer.etag = value;
   if (name == "content-range") transfer.content_range = value;
@@ -177,8 +170,8 @@ Status check_url(const std::string& url) {
   const Url parts =
       url.find("://") == std::string::npos ? Url(nullptr, curl_url_cleanup) : parsed(url);
   if (!parts) return error(Code::kUsage, cat("`", url, "` is not a URL"), "write https://...");
-  const std::string scheme = lower(part_of(parts, CURLUPART_SCHEME));
-  const std::string host = lower(part_of(parts, CURLUPART_HOST));
+  const std::string scheme = lower_case(part_of(parts, CURLUPART_SCHEME));
+  const std::string host = lower_case(part_of(parts, CURLUPART_HOST));
   const size_t authority = url.find("://") + 3;
   const bool names_user =
       url.substr(authority, url.find_first_of("/?#", authority) - authority).find('@') !=
@@ -233,7 +226,7 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
   set(CURLOPT_USERAGENT, "fastvlm.cpp");
   set(CURLOPT_FOLLOWLOCATION, 1L);
   set(CURLOPT_MAXREDIRS, kRedirects);
-  const bool secure = lower(request.url).starts_with("https:");
+  const bool secure = lower_case(request.url).starts_with("https:");
   set(CURLOPT_PROTOCOLS_STR, secure ? "https" : "http");
   set(CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http");
   if (!secure) set(CURLOPT_PROXY, "");  // an HTTP request never leaves this machine

@@ -13,18 +13,28 @@ namespace fastvlm {
 
 inline constexpr std::align_val_t kAlignment{64};  // a cache line, and the widest vector
 
+// Blocks from here on come from the system and go back to it; smaller ones are malloc's.
+inline constexpr int64_t kLargeBlock = int64_t{1} << 17;
+
 struct AlignedDelete {
-  void operator()(std::byte* data) const { ::operator delete[](data, kAlignment); }
+  int64_t size = 0;
+
+  void operator()(std::byte* data) const {
+    if (size >= kLargeBlock) {
+      unmap_memory(data, size);
+    } else {
+      ::operator delete[](data, kAlignment);
+    }
+  }
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
-// Not cleared, so that the threads that fill the pages also touch them first. Large blocks ask for
+// Not touched, so that the threads that fill the pages also touch them first. Large blocks are in
 // large pages, of which a decoder that reads all of its weights for each token needs fewer.
 inline AlignedBytes aligned_bytes(int64_t size) {
-  AlignedBytes data(
-      static_cast<std::byte*>(::operator new[](static_cast<size_t>(size), kAlignment)));
-  ask_for_large_pages(data.get(), size);
-  return data;
+  void* data = size >= kLargeBlock ? map_memory(size)
+                                   : ::operator new[](static_cast<size_t>(size), kAlignment);
+  return {static_cast<std::byte*>(data), AlignedDelete{size}};
 }
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a

@@ -53,18 +53,22 @@ struct Qwen2::Scratch {
   }
 };
 
-Status Qwen2::check_context(int64_t prompt_tokens, int64_t max_tokens) const {
+Status check_positions(int64_t limit, int64_t prompt_tokens, int64_t max_tokens) {
   if (prompt_tokens < 1 || max_tokens < 1) {
     return error(Code::kUsage,
                  cat("prompt of ", prompt_tokens, " tokens, answer of at most ", max_tokens,
                      ": both must be at least 1"),
                  "give a prompt and ask for one token or more");
   }
-  if (prompt_tokens <= context_limit_ && max_tokens <= context_limit_ - prompt_tokens) return {};
+  if (prompt_tokens <= limit && max_tokens <= limit - prompt_tokens) return {};
   return error(Code::kLimit,
                cat("prompt of ", prompt_tokens, " tokens and answer of at most ", max_tokens,
-                   " exceed the model's context of ", context_limit_, " tokens"),
+                   " exceed the model's context of ", limit, " tokens"),
                "shorten the prompt or ask for fewer tokens");
+}
+
+Status Qwen2::check_context(int64_t prompt_tokens, int64_t max_tokens) const {
+  return check_positions(context_limit_, prompt_tokens, max_tokens);
 }
 
 Status Qwen2::embed(std::span<const int32_t> ids, float* out) const {

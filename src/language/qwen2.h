@@ -26,6 +26,10 @@ namespace fastvlm {
 using HiddenSink =
     std::function<void(int64_t layer, const float* hidden, int64_t rows, int64_t width)>;
 
+// kLimit unless a prompt and an answer of these lengths fit into `limit` positions; kUsage when one
+// of them is below 1.
+Status check_positions(int64_t limit, int64_t prompt_tokens, int64_t max_tokens);
+
 class Qwen2 {
  public:
   static constexpr int64_t kChunkRows = 256;  // of a prompt that run together

@@ -50,7 +50,9 @@ std::string TowerReader::origin(const std::string& key) const {
 Result<std::vector<float>> TowerReader::floats(const std::string& key,
                                                const std::vector<int64_t>& shape) {
   used_.insert(full(key));
-  return checkpoint_.floats(full(key), shape);
+  FASTVLM_ASSIGN(std::vector<float> values, checkpoint_.floats(full(key), shape));
+  checkpoint_.release(full(key));
+  return values;
 }
 
 Result<std::vector<float>> TowerReader::per_channel(const std::string& key, int64_t channels) {
@@ -196,7 +198,6 @@ Status TowerReader::finish() const {
           cat(checkpoint_.origin(name), ": a tower of the FastViT family has no such tensor"),
           "check that the file holds one tower, in training or in inference form");
     }
-    checkpoint_.release(name);
   }
   return {};
 }

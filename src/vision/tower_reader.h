@@ -56,7 +56,7 @@ class TowerReader {
                                          int64_t channels_in, int stride);
 
   // An error when the checkpoint's tower has tensors that nobody asked for: they would change the
-  // result, so this is not a tower we know. Also lets go of the file's pages.
+  // result, so this is not a tower we know.
   Status finish() const;
   // Elements of the tower as stored, without head and running statistics.
   int64_t parameters() const;

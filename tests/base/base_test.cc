@@ -26,6 +26,12 @@ Result<int> quarter(int value) {
   return twice;
 }
 
+TEST(Strings, LowerCase) {
+  EXPECT_EQ(lower_case(".JPeG"), ".jpeg");
+  EXPECT_EQ(lower_case("\xC3\x84 Z@["), "\xC3\x84 z@[");
+  EXPECT_EQ(lower_case(""), "");
+}
+
 TEST(Result, PropagatesTheFirstError) {
   EXPECT_EQ(*quarter(12), 3);
   EXPECT_EQ(quarter(6).status().message, "odd: 3");

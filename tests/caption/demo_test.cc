@@ -73,33 +73,34 @@ class DemoGoldens : public DemoTest, public testing::WithParamInterface<const ch
 
 TEST_P(DemoGoldens, PixelsToGreedyIds) {
   ASSERT_TRUE(goldens_.ok()) << goldens_.status().message;
+  const auto encoder = *engine_->encoder(pool_);
+  const auto language = *engine_->language(pool_);
   const TensorView* planes = goldens_->find(cat(GetParam(), "/pixels_u8"));
   ASSERT_NE(planes, nullptr);
   ASSERT_EQ(planes->shape, (std::vector<int64_t>{3, kSide, kSide}));
   std::vector<float> pixels(planes->bytes.size());  // [kSide, kSide, 3]
   for (size_t i = 0; i < pixels.size(); ++i)
     pixels[i] = std::to_integer<uint8_t>(planes->bytes[i % 3 * kSide * kSide + i / 3]) / 255.0F;
-  const auto tokens = engine_->tower().encode(pixels.data(), kSide, kSide, pool_);
+  const auto tokens = encoder->tower.encode(pixels.data(), kSide, kSide, pool_);
   ASSERT_TRUE(tokens.ok()) << tokens.status().message;
-  const Tokens projected = engine_->projector().project(*tokens, pool_);
+  const Tokens projected = encoder->projector.project(*tokens, pool_);
   expect_near({projected.values.begin(), projected.values.end()}, floats("projected"), 1e-3F);
 
   const std::vector<TokenId> prompt = ids("prompt_ids");
-  const auto rows = splice(engine_->language(), prompt, projected);
+  const auto rows = splice(*language, prompt, projected);
   ASSERT_TRUE(rows.ok()) << rows.status().message;
   const int64_t length = static_cast<int64_t>(rows->size()) / projected.width;
   const std::vector<TokenId> greedy = ids("greedy_ids");
-  KvCache cache(engine_->language().config(), length + static_cast<int64_t>(greedy.size()));
+  KvCache cache(language->config(), length + static_cast<int64_t>(greedy.size()));
   std::vector<float> logits;
-  ASSERT_TRUE(engine_->language()
-                  .forward(cache, rows->data(), length, Qwen2::Logits::kLast, logits, pool_)
-                  .ok());
+  ASSERT_TRUE(
+      language->forward(cache, rows->data(), length, Qwen2::Logits::kLast, logits, pool_).ok());
   expect_near(logits, floats("last_logits"), 5e-3F);
 
   cache.truncate(0);
   DecodingOptions decoding;
   decoding.max_tokens = static_cast<int64_t>(greedy.size());
-  const auto answer = decode(engine_->language(), cache, rows->data(), length, decoding, pool_);
+  const auto answer = decode(*language, cache, rows->data(), length, decoding, pool_);
   ASSERT_TRUE(answer.ok()) << answer.status().message;
   EXPECT_EQ(answer->ids, greedy);
 }

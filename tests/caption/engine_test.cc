@@ -13,6 +13,7 @@
 #include "caption/caption_json.h"
 #include "support/json_schema.h"
 #include "support/tiny_model.h"
+#include "vision/tower_plan.h"
 
 namespace fastvlm {
 namespace {
@@ -150,6 +151,55 @@ TEST_P(EngineTest, JsonFitsTheSchema) {
               R"([{"confidence":0.9,"label":"dog","position":"left"},{"label":"cat"}])");
     EXPECT_THAT(text, testing::Not(HasSubstr(folder_.path().string())));
   }
+}
+
+TEST_P(EngineTest, TowerAndLanguageModelCanTakeTurns) {
+  ThreadPool pool(1);
+  const auto kept = load(pool);
+  ASSERT_NE(kept, nullptr);
+  const int64_t whole = kept->memory_plan().peak();
+  const int64_t turns = kept->memory_plan().peak_in_turns();
+  ASSERT_LT(turns, whole);
+  EXPECT_TRUE(kept->keeps_tower());
+
+  EngineOptions options{folder_ / "tiny", {}, {}, {}};
+  // What the process holds grows from plan to plan, so a limit has to leave room for that.
+  options.memory_limit = whole + (int64_t{1} << 30);
+  EXPECT_TRUE((*Engine::load(options, pool))->keeps_tower());
+  options.memory_limit = 1000;
+  const auto refused = Engine::load(options, pool);
+  EXPECT_EQ(refused.status().code, Code::kLimit);
+  EXPECT_THAT(refused.status().message, HasSubstr("needed are"));
+
+  options.memory_limit.reset();
+  options.keep_tower = false;
+  const auto engine = *Engine::load(options, pool);
+  EXPECT_FALSE(engine->keeps_tower());
+  Session in_turns(engine, pool);
+  const std::string expected = caption(short_request()).text;
+  EXPECT_EQ(in_turns.caption(picture(), short_request())->text, expected);
+  EXPECT_EQ(in_turns.caption(picture(), short_request())->text, expected);
+  // Only one of the two is in memory: asking for one lets the other go.
+  const std::weak_ptr<const ImageEncoder> encoder = *engine->encoder(pool);
+  EXPECT_FALSE(encoder.expired());
+  const std::weak_ptr<const Qwen2> language = *engine->language(pool);
+  EXPECT_TRUE(encoder.expired());
+  ASSERT_TRUE(engine->encoder(pool).ok());
+  EXPECT_TRUE(language.expired());
+}
+
+// The plan is made of shapes alone; the weights then take what it says.
+TEST_P(EngineTest, PlanAgreesWithWhatIsLoaded) {
+  ThreadPool pool(1);
+  const auto engine = load(pool);
+  ASSERT_NE(engine, nullptr);
+  const auto language = static_cast<double>((*engine->language(pool))->bytes());
+  EXPECT_NEAR(static_cast<double>(engine->memory_plan().language), language, 0.1 * language);
+  const int64_t side = engine->preprocessing().size;
+  const VisionTower& tower = (*engine->encoder(pool))->tower;
+  const TowerPlan plan = plan_tower(engine->checkpoint(), engine->precision().vision);
+  EXPECT_EQ(plan.stride, tower.stride());
+  EXPECT_EQ(plan.workspace_bytes(side, side), tower.workspace_bytes(side, side));
 }
 
 TEST_P(EngineTest, BeamsAnswer) {

@@ -56,14 +56,22 @@ TEST(Tags, FileOfLines) {
 TEST(Tags, MalformedFilesNameThePlace) {
   struct Case {
     std::string text;
-    const char* message;
+    std::string message;
   };
   const Case cases[] = {
       {"[{\"label\": 3}]", "t.json[0]: expected an object with a text \"label\""},
       {"[1]", "t.json[0]: expected an object with a text \"label\""},
       {"{\"objects\": 1}", "t.json: objects: expected a list of objects, found number"},
       {"{\"scene\": []}", "t.json: expected a list of objects, found object"},
-      {"[", "t.json: expected JSON, found something that does not parse"},
+      {"[", "t.json: the JSON ends too early, after byte 1"},
+      {"[{\"label\": \"a\"},\n {\"label\": \"do", "t.json: the JSON ends too early, after byte 31"},
+      {"[{\"label\": \"a\"},\n {label: 1}]",
+       "t.json: line 2, byte 20: no JSON from here: \"label: 1}]\""},
+      {"[1e999]", "t.json: expected JSON, found a number too large for it"},
+      {std::string("dog\n\0\1\2", 7), "t.json: byte 5 is zero, so this is no text"},
+      {"cat\n\n\x89PNG\x1A" + std::string(5000, 'x'),
+       "t.json: line 3: tags: expected a name, found \"\xEF\xBF\xBDPNG " + std::string(75, 'x') +
+           "\""},
       {"[{\"label\": \"a\\nb\"}]", "t.json[0]: expected one line of text as label"},
       {"[{\"label\": \" \"}]", "t.json[0]: expected one line of text as label"},
       {"[{\"label\": \"a\", \"box_xyxy\": [1, 2, 3]}]",
@@ -72,9 +80,8 @@ TEST(Tags, MalformedFilesNameThePlace) {
        "t.json[0].box_xyxy: expected four numbers, found object"},
       {"[{\"label\": \"a\", \"confidence\": 2}]",
        "t.json[0].confidence: expected a number from 0 to 1"},
-      {"dog\n(left)", "t.json: tags: expected a name, found \"(left)\""},
-      {std::string(100000, '[') + "{",
-       "t.json: expected JSON, found something that does not parse"},
+      {"dog\n(left)", "t.json: line 2: tags: expected a name, found \"(left)\""},
+      {std::string(100000, '[') + "{", "t.json: the JSON ends too early, after byte 100001"},
   };
   for (const Case& c : cases) {
     const auto tags = parse_tags_file(c.text, "t.json", 100);

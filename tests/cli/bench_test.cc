@@ -62,6 +62,9 @@ TEST(Bench, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(bench({"--json", "--csv"}).code, 1);
   EXPECT_EQ(bench({"--card", ""}).code, 1);
   EXPECT_EQ(bench({"--card", test::golden("preprocess") / "tiny.png", "--threads", "1,2"}).code, 1);
+  const test::Run huge = bench({"--image-sizes", "16384"});
+  EXPECT_EQ(huge.code, 1);
+  EXPECT_THAT(huge.err, HasSubstr("4096"));
   const test::Run odd = bench({"--image-sizes", "100"});
   EXPECT_EQ(odd.code, 1);
   EXPECT_THAT(odd.err, HasSubstr("multiples of"));

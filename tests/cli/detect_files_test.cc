@@ -64,6 +64,26 @@ TEST_F(DetectFilesTest, RefusesAnnotationsOfSomethingElse) {
   EXPECT_EQ(detect({picture, "--val", "other.json", "--coco"}).code, 1);
 }
 
+TEST_F(DetectFilesTest, DoubledAndEmptyAnnotations) {
+  const std::string picture = pictures_ + "/000000005001.jpg";
+  const auto score = [&](const std::string& annotations) {
+    std::ofstream(folder_ / "i.json")
+        << R"({"images": [{"id": 5001}], "categories": [{"id": 1, "name": "person"}],)"
+        << R"("annotations": [{"id": 1, "image_id": 5001, "category_id": 1, "bbox": [0, 0, 9, 9]},)"
+        << annotations << "]}";
+    return detect({picture, "--val", "i.json", "--json"});
+  };
+  const test::Run doubled =
+      score(R"({"id": 1, "image_id": 5001, "category_id": 1, "bbox": [0, 0, 5, 5]})");
+  EXPECT_EQ(doubled.code, 2);
+  EXPECT_THAT(doubled.err, HasSubstr("i.json: annotation 1: has the id 1 of annotation 0"));
+  const test::Run flat =
+      score(R"({"id": 2, "image_id": 5001, "category_id": 1, "bbox": [3, 3, 0, 5]})");
+  ASSERT_EQ(flat.code, 0) << flat.err;
+  EXPECT_THAT(flat.err, HasSubstr("i.json: 1 objects whose boxes have no area are left out"));
+  EXPECT_EQ(json::parse(flat.out)["objects"], 1);
+}
+
 TEST_F(DetectFilesTest, DrawsIntoAnotherFolder) {
   const std::string picture = pictures_ + "/000000005001.jpg";
   std::filesystem::create_directory(folder_ / "drawn");

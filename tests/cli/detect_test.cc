@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -83,6 +84,9 @@ TEST_F(Detect, Json) {
   EXPECT_EQ(found["provenance"]["detector"], "YOLO11");
   EXPECT_EQ(found["provenance"]["weights"], "tiny.safetensors");
   EXPECT_EQ(found["provenance"]["precision"], "fp32");
+  EXPECT_TRUE(found["provenance"]["classes"].is_null());
+  const json some = json::parse(detect({"a.png", "--json", "--classes", "dog, person"}).out);
+  EXPECT_EQ(some["provenance"]["classes"], json({"dog", "person"}));
   EXPECT_EQ(detect({"a.png", "--json", "--conf", "0.3", "--threads", "1"}).out, run.out);
 }
 
@@ -131,6 +135,46 @@ TEST_F(Detect, WrongUse) {
   EXPECT_THAT(some.err, HasSubstr("empty.png"));
 }
 
+TEST_F(Detect, EmptyFoldersAreCountedAsFailures) {
+  fs::create_directory(folder_ / "empty");
+  expect_error(detect({"empty"}), 2, "empty: no pictures in this folder");
+  const test::Run some = detect({"empty", "a.png"});
+  EXPECT_EQ(some.code, 3);
+  EXPECT_THAT(some.err, HasSubstr("empty: no pictures in this folder"));
+  EXPECT_EQ(some.out, detect({"a.png"}).out);
+  EXPECT_EQ(json::parse(detect({"a.png", "empty", "--coco"}).out),
+            json::parse(detect({"a.png", "--coco"}).out));
+  expect_error(detect({"empty", "empty"}), 2, "empty: no pictures in this folder");
+}
+
+TEST_F(Detect, PicturesOfOneIdAreRefused) {
+  for (const char* folder : {"one", "two"}) {
+    fs::create_directory(folder_ / folder);
+    fs::copy_file(kPicture, folder_ / folder / "a.png");
+  }
+  fs::copy_file(kPicture, folder_ / "one" / "7.png");
+  fs::copy_file(kPicture, folder_ / "two" / "0007.png");
+  expect_error(detect({"one/a.png", "two/a.png", "--coco"}), 1,
+               "--coco: one/a.png and two/a.png have one image id, a");
+  expect_error(detect({"one/7.png", "two/0007.png", "--coco"}), 1, "have one image id, 7");
+  expect_error(detect({"one/7.png", "two/0007.png", "--val", "none.json"}), 1,
+               "--val: one/7.png and two/0007.png have one image id, 7");
+  EXPECT_EQ(detect({"one/a.png", "two/a.png"}).code, 0);
+}
+
+TEST_F(Detect, NumbersThatAreNoneNameBothFiles) {
+  test::TinyDetector tiny(true, false, 80);
+  tiny.weights().tensors["model.0.conv.bias"].values[0] = std::nanf("");
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [name, tensor] : tiny.weights().tensors) {
+    tensors.push_back({name, DType::kF32, tensor.shape, std::as_bytes(std::span(tensor.values))});
+  }
+  ASSERT_TRUE(write_safetensors(weights_, tensors).ok());
+  expect_error(detect({"a.png"}), 2, "a.png: " + weights_.string() + ": the output of YOLO11 is");
+  expect_error(fastvlm({"caption", "a.png", "--model", kModel, "--detector", weights_}), 2,
+               "a.png: " + weights_.string() + ": the output of YOLO11 is");
+}
+
 TEST_F(Detect, PulledWeightsAreFound) {
   pull();
   const test::Run run = fastvlm({"detect", "a.png", "--json"});
@@ -167,6 +211,11 @@ TEST_F(Detect, TagsOfACaption) {
   EXPECT_EQ(detector["name"], "YOLO11");
   EXPECT_EQ(detector["weights"], "tiny.safetensors");
   EXPECT_EQ(detector["iou"], 0.5);
+  EXPECT_EQ(detector["counts"], false);
+  const json counted =
+      json::parse(caption({"--tags", "auto", "--detector", weights_, "--tag-counts"}).out);
+  EXPECT_EQ(counted["provenance"]["detector"]["counts"], true);
+  EXPECT_THAT(test::schema_complaints(json::parse(*schema), counted), testing::IsEmpty());
   EXPECT_NE(tagged["provenance"]["prompt_sha256"],
             json::parse(without.out)["provenance"]["prompt_sha256"]);
   EXPECT_EQ(caption({"--detector", weights_, "--threads", "1"}).out, run.out);

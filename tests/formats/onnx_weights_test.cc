@@ -110,6 +110,26 @@ TEST(OnnxWeights, RefusesWhatDoesNotFit) {
   EXPECT_THAT(fault_of(ProtoWriter().number(1, 9).str()), HasSubstr("found no graph"));
 }
 
+// Refused before the memory is asked for: as many weights as the file has bytes.
+TEST(OnnxWeights, RefusesOneTensorUnderManyNames) {
+  const std::vector<float> values(100'000, 1.0F);
+  std::string graph =
+      ProtoWriter().bytes(5, test::onnx_tensor("x", {{100'000}, values}, false)).str();
+  const auto named = [&](int count) {
+    std::string nodes = graph;
+    for (int i = 0; i < count; ++i) {
+      const std::string name = "model." + std::to_string(i) + ".conv.weight";
+      const std::string node =
+          ProtoWriter().bytes(1, "x").bytes(2, name).bytes(4, "Identity").str();
+      nodes += ProtoWriter().bytes(1, node).str();
+    }
+    return test::onnx_model(nodes, {});
+  };
+  EXPECT_TRUE(parse(named(4)).ok());
+  EXPECT_THAT(fault_of(named(5)), HasSubstr("the same ones again and again"));
+  EXPECT_EQ(parse(named(2000)).status().code, Code::kLimit);
+}
+
 TEST(OnnxWeights, RefusesDamagedFiles) {
   const std::string whole = test::onnx_detector(small_detector());
   ASSERT_TRUE(parse(whole).ok());
