@@ -7,6 +7,8 @@
 namespace fastvlm {
 namespace {
 
+constexpr int64_t kRowPixels = 640;  // that a thread copies at least
+
 constexpr int kLargestInput = 8192;
 
 float sigmoid(float x) {
@@ -68,13 +70,32 @@ Result<DetectorInput> detector_input(const Image& image, const DetectOptions& op
   return DetectorInput{plan, apply_letterbox(image, plan), image.width, image.height};
 }
 
+// What a call needs beside the weights.
+struct Memory {
+  MapStore maps;
+  HeadOutputs outputs;
+};
+
 struct Detector::State {
+  // Memory of an earlier call, or new.
+  std::unique_ptr<Memory> take() {
+    const std::lock_guard lock(mutex);
+    if (idle.empty()) return std::make_unique<Memory>();
+    auto memory = std::move(idle.back());
+    idle.pop_back();
+    return memory;
+  }
+  void give_back(std::unique_ptr<Memory> memory) {
+    const std::lock_guard lock(mutex);
+    idle.push_back(std::move(memory));
+  }
+
   YoloLayers layers;
   std::vector<std::string> names;
   std::string source;  // the weights' file
   Arithmetic arithmetic = Arithmetic::kF32;
   std::mutex mutex;
-  std::vector<std::unique_ptr<MapStore>> idle;  // memory of earlier calls
+  std::vector<std::unique_ptr<Memory>> idle;
 };
 
 Detector::Detector(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -127,30 +148,15 @@ int Detector::class_id(std::string_view name) const {
   return found == state_->names.end() ? -1 : static_cast<int>(found - state_->names.begin());
 }
 
-std::array<HeadOutput, 3> Detector::run(int64_t height, int64_t width,
-                                        const std::function<void(float* pixels)>& fill,
-                                        ThreadPool& pool) const {
-  std::unique_ptr<MapStore> store;
-  {
-    const std::lock_guard lock(state_->mutex);
-    if (!state_->idle.empty()) {
-      store = std::move(state_->idle.back());
-      state_->idle.pop_back();
-    }
-  }
-  if (store == nullptr) store = std::make_unique<MapStore>();
-  OwnedMap pixels(*store, height, width, 3);
-  fill(pixels->data);
-  auto outputs = run_yolo(state_->layers, std::move(pixels), *store, pool);
-  const std::lock_guard lock(state_->mutex);
-  state_->idle.push_back(std::move(store));
-  return outputs;
-}
-
-std::array<HeadOutput, 3> Detector::run(const float* pixels, int64_t height, int64_t width,
-                                        ThreadPool& pool) const {
-  return run(
-      height, width, [&](float* to) { std::copy_n(pixels, height * width * 3, to); }, pool);
+void Detector::run(const float* pixels, int64_t height, int64_t width, HeadOutputs& outputs,
+                   ThreadPool& pool) const {
+  auto memory = state_->take();
+  OwnedMap input(memory->maps, height, width, 3);
+  pool.parallel_for(height * width, kRowPixels, [&](int64_t begin, int64_t end) {
+    std::copy(pixels + 3 * begin, pixels + 3 * end, input->data + 3 * begin);
+  });
+  run_yolo(state_->layers, std::move(input), memory->maps, outputs, pool);
+  state_->give_back(std::move(memory));
 }
 
 Result<std::vector<Detection>> Detector::detect(const Image& image, const DetectOptions& options,
@@ -163,17 +169,19 @@ Result<std::vector<Detection>> Detector::detect(const DetectorInput& input,
                                                 const DetectOptions& options,
                                                 ThreadPool& pool) const {
   FASTVLM_RETURN_IF_ERROR(check(options));
+  auto memory = state_->take();
+  OwnedMap pixels(memory->maps, input.plan.height, input.plan.width, 3);
+  network_input(input.pixels, pixels->data, pool);
+  run_yolo(state_->layers, std::move(pixels), memory->maps, memory->outputs, pool);
   std::vector<BoxCandidate> candidates;
-  const auto heads = run(
-      input.plan.height, input.plan.width,
-      [&](float* pixels) { network_input(input.pixels, pixels); }, pool);
-  for (const HeadOutput& head : heads) {
+  for (const HeadOutput& head : memory->outputs) {
     if (!take_candidates(head, state_->layers.bins, options, candidates)) {
       return error(Code::kInvalid,
                    cat(state_->source, ": the output of ", kind(), " is not finite"),
                    "the weights are damaged; fetch them again");
     }
   }
+  state_->give_back(std::move(memory));
   std::vector<Detection> detections;
   for (const BoxCandidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
     detections.push_back({kept.class_id, names()[static_cast<size_t>(kept.class_id)],

@@ -3,8 +3,6 @@
 // same weights. Non-goals: tracking, masks, batches.
 #pragma once
 
-#include <array>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -75,14 +73,11 @@ class Detector {
                                         ThreadPool& pool) const;
 
   // The network alone: pixels [height, width, 3], RGB 0..1; 32 divides both sides.
-  std::array<HeadOutput, 3> run(const float* pixels, int64_t height, int64_t width,
-                                ThreadPool& pool) const;
+  void run(const float* pixels, int64_t height, int64_t width, HeadOutputs& outputs,
+           ThreadPool& pool) const;
 
  private:
   struct State;
-  std::array<HeadOutput, 3> run(int64_t height, int64_t width,
-                                const std::function<void(float* pixels)>& fill,
-                                ThreadPool& pool) const;
   explicit Detector(std::unique_ptr<State> state);
 
   std::unique_ptr<State> state_;

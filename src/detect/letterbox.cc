@@ -52,11 +52,15 @@ Image apply_letterbox(const Image& image, const Letterbox& plan) {
   return out;
 }
 
-void network_input(const Image& letterboxed, float* out) {
+void network_input(const Image& letterboxed, float* out, ThreadPool& pool) {
   std::array<float, 256> values{};
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 255.0F;
-  std::transform(letterboxed.rgb.begin(), letterboxed.rgb.end(), out,
-                 [&](uint8_t value) { return values[value]; });
+  const uint8_t* const rgb = letterboxed.rgb.data();
+  const auto count = static_cast<int64_t>(letterboxed.rgb.size());
+  pool.parallel_for(count, 4096, [&](int64_t begin, int64_t end) {
+    std::transform(rgb + begin, rgb + end, out + begin,
+                   [&](uint8_t value) { return values[value]; });
+  });
 }
 
 Box box_in_picture(const Box& box, const Letterbox& plan, int width, int height) {

@@ -3,6 +3,7 @@
 // is `size` (smaller pictures grow), with grey around it. All pixels are equal to those of OpenCV.
 #pragma once
 
+#include "base/thread_pool.h"
 #include "detect/boxes.h"
 #include "image/image.h"
 
@@ -28,7 +29,7 @@ Letterbox plan_letterbox(int width, int height, int size, bool square);
 Image apply_letterbox(const Image& image, const Letterbox& plan);
 
 // `out` [height, width, 3] RGB 0..1.
-void network_input(const Image& letterboxed, float* out);
+void network_input(const Image& letterboxed, float* out, ThreadPool& pool);
 
 // From pixels of the input to those of the picture, clipped to it.
 Box box_in_picture(const Box& box, const Letterbox& plan, int width, int height);

@@ -151,8 +151,8 @@ class ForwardPass {
 };
 
 // Both branches of one grid.
-HeadOutput run_head(ForwardPass& pass, const YoloLayers& layers, size_t level, const Map& x) {
-  HeadOutput out;
+void run_head(ForwardPass& pass, const YoloLayers& layers, size_t level, const Map& x,
+              HeadOutput& out) {
   out.height = x.height;
   out.width = x.width;
   out.stride = 8 << level;
@@ -162,13 +162,12 @@ HeadOutput run_head(ForwardPass& pass, const YoloLayers& layers, size_t level, c
   pass.branch(x, head.box, {out.boxes.data(), x.height, x.width, 4 * layers.bins, 4 * layers.bins});
   pass.branch(x, head.classes,
               {out.scores.data(), x.height, x.width, layers.classes, layers.classes});
-  return out;
 }
 
 }  // namespace
 
-std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store,
-                                   ThreadPool& pool) {
+void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, HeadOutputs& outputs,
+              ThreadPool& pool) {
   ForwardPass pass(store, pool);
   // Sides of P3, P4, P5, and how wide they and the maps beside them are.
   const int64_t h[] = {pixels->height / 8, pixels->height / 16, pixels->height / 32};
@@ -222,17 +221,15 @@ std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, OwnedMap pixels, Ma
   n4_p3.give_back();
   x = pass.conv(x, layers.top_down[1].cv2);
 
-  std::array<HeadOutput, 3> outputs;
-  outputs[0] = run_head(pass, layers, 0, x);
+  run_head(pass, layers, 0, x, outputs[0]);
   pass.conv(x, layers.bottom_up[0].down, down3_n4->slice(0, down3));
   x = pass.parts(down3_n4, layers.bottom_up[0].csp);
   x = pass.conv(x, layers.bottom_up[0].csp.cv2);
-  outputs[1] = run_head(pass, layers, 1, x);
+  run_head(pass, layers, 1, x, outputs[1]);
   pass.conv(x, layers.bottom_up[1].down, down4_p5->slice(0, down4));
   x = pass.parts(down4_p5, layers.bottom_up[1].csp);
   x = pass.conv(x, layers.bottom_up[1].csp.cv2);
-  outputs[2] = run_head(pass, layers, 2, x);
-  return outputs;
+  run_head(pass, layers, 2, x, outputs[2]);
 }
 
 }  // namespace fastvlm

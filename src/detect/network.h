@@ -139,10 +139,13 @@ struct HeadOutput {
   std::vector<float> scores;  // [cells, classes]: logits
 };
 
+// Of the grids at 1/8, 1/16 and 1/32. Given again, their memory is used again.
+using HeadOutputs = std::array<HeadOutput, 3>;
+
 // `pixels` [height, width, 3], RGB 0..1; 32 divides both sides. All maps come from `store`, from
 // which `pixels` are too: their memory is used again. The result does not depend on the number of
 // threads.
-std::array<HeadOutput, 3> run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store,
-                                   ThreadPool& pool);
+void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, HeadOutputs& outputs,
+              ThreadPool& pool);
 
 }  // namespace fastvlm

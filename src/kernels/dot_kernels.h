@@ -61,8 +61,12 @@ struct GroupScale {
 struct DotProduct {
   const std::byte* x = nullptr;  // words, rows x_stride bytes apart
   int64_t x_stride = 0;
-  const GroupScale* x_scales = nullptr;  // kInt8: [rows, groups]
-  bool one_scale = false;                // kInt8: they are all equal; cols <= kMostOneScaleColumns
+  // A row of x may be several runs of words, x_run bytes from one to the next: not where int8 has a
+  // scale for each group.
+  int64_t runs = 1;
+  int64_t x_run = 0;
+  const GroupScale* x_scales = nullptr;  // kInt8: [rows, groups], or one
+  bool one_scale = false;                // kInt8: one for all; cols <= kMostOneScaleColumns
   int64_t rows = 0;
   const DotMatrix::Packed* w = nullptr;
   int64_t panel = 0;

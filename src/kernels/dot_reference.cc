@@ -35,11 +35,17 @@ void round_to_bf16(const float* x, int64_t count, uint16_t* out) {
   std::transform(x, x + count, out, nearest_bf16);
 }
 
+// Bytes from the beginning of a row of x to its column c, a number of `width` bytes.
+int64_t offset_of(const DotProduct& p, int64_t c, int64_t width) {
+  const int64_t run_bytes = p.w->words / p.runs * 4;
+  return c * width / run_bytes * p.x_run + c * width % run_bytes;
+}
+
 // Columns [begin, end) of row r of x times those of output j.
 float sum_of_codes(const DotProduct& p, int64_t r, int64_t j, int64_t begin, int64_t end) {
   int32_t sum = 0;
   for (int64_t c = begin; c < end; ++c) {
-    const auto x = load_unaligned<uint8_t>(p.x + r * p.x_stride, c);
+    const auto x = load_unaligned<uint8_t>(p.x + r * p.x_stride + offset_of(p, c, 1), 0);
     const auto w =
         load_unaligned<int8_t>(p.w->panel_data(p.panel) + (c / 4 * kDotPanel + j) * 4, c % 4);
     sum += int32_t{x} * int32_t{w};
@@ -51,7 +57,7 @@ float total_int8(const DotProduct& p, int64_t r, int64_t j) {
   const int64_t groups = dot_groups(p.w->cols);
   float total = 0.0F;
   for (int64_t g = 0; g < groups; ++g) {
-    const GroupScale& scale = p.x_scales[r * groups + g];
+    const GroupScale& scale = p.x_scales[p.one_scale ? 0 : r * groups + g];
     const float sum =
         sum_of_codes(p, r, j, g * kDotGroup, std::min((g + 1) * kDotGroup, p.w->cols));
     const auto block = static_cast<size_t>((p.panel * groups + g) * kDotPanel + j);
@@ -63,7 +69,7 @@ float total_int8(const DotProduct& p, int64_t r, int64_t j) {
 float total_bf16(const DotProduct& p, int64_t r, int64_t j) {
   float total = 0.0F;
   for (int64_t c = 0; c < p.w->cols; ++c) {
-    const auto x = load_unaligned<uint16_t>(p.x + r * p.x_stride, c);
+    const auto x = load_unaligned<uint16_t>(p.x + r * p.x_stride + offset_of(p, c, 2), 0);
     const auto w =
         load_unaligned<uint16_t>(p.w->panel_data(p.panel) + (c / 2 * kDotPanel + j) * 4, c % 2);
     total += bf16_to_f32(x) * bf16_to_f32(w);

@@ -50,24 +50,31 @@ inline int64_t elements_a_word(WeightType type) {
   return type == WeightType::kQ4 ? 8 : 4;
 }
 
-// One block of the product of rows and a panel:
+// One block of the product of rows and a panel, or two at once where the table's most_panels allows
+// it:
 //   total[r, j] = (first ? 0 : sums[r, j]) + sum over k < depth of a[r, k] * b[k, j],  j < 16
 // where !last stores it to sums, and last stores epilogue(total) to the first `columns` of y.
-// A row's arithmetic does not depend on how many rows come with it.
+// A row's arithmetic does not depend on how many rows or panels come with it.
 struct PanelProduct {
   const float* a = nullptr;
   int64_t a_stride = 0;
   int64_t rows = 0;
+  // A row of a may be several runs of `depth` floats; then b holds `runs * depth` rows.
+  int64_t runs = 1;
+  int64_t a_run = 0;  // from the beginning of one to the next
   const float* b = nullptr;
   int64_t b_stride = kPanel;
   int64_t depth = 0;
+  int64_t panels = 1;
+  int64_t b_panel = 0;  // from the first panel's b to the second's
   bool first = true;
   bool last = true;
   float* sums = nullptr;
   int64_t sums_stride = kPanel;
+  int64_t sums_panel = 0;  // from the first panel's sums to the second's
   float* y = nullptr;
   int64_t y_stride = 0;
-  int64_t columns = kPanel;
+  int64_t columns = kPanel;         // of all panels together
   const std::byte* next = nullptr;  // memory that the caller will read next: to be fetched early
   int64_t next_bytes = 0;
   Epilogue epilogue;  // its pointers already at this block's first row and column
@@ -134,6 +141,7 @@ struct KernelTable {
   const char* name;
 
   void (*panel_product)(const PanelProduct& product);
+  int64_t most_panels;  // of one panel_product: 1 or 2
   // Columns [begin, end) of a panel as f32 [end - begin, 16]; begin is a multiple of the group.
   void (*expand)(const Matrix::Packed& w, int64_t panel, int64_t begin, int64_t end, float* out);
   // y = epilogue(x W^T) for one row x and the outputs of panels [begin, end).

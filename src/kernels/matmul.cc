@@ -58,7 +58,7 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_p
   const bool split = w.cols > step;
   float* const sums = split ? workspace().sums.floats(rows * kPanels * kPanel) : nullptr;
   float* const copy = split ? workspace().x.floats(rows * step) : nullptr;
-  float* const expanded = workspace().panel.floats(step * kPanel);
+  float* const expanded = workspace().panel.floats(table.most_panels * step * kPanel);
   for (int64_t k = 0; k < w.cols; k += step) {
     const int64_t depth = std::min(step, w.cols - k);
     const float* x = p.x + row * p.x_stride + k;
@@ -68,26 +68,32 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, int64_t first_p
                     static_cast<size_t>(depth) * sizeof(float));
       }
     }
-    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+    for (int64_t panel = first_panel; panel < last_panel; panel += table.most_panels) {
       PanelProduct block;
+      block.panels = std::min(table.most_panels, last_panel - panel);
       block.a = split ? copy : x;
       block.a_stride = split ? depth : p.x_stride;
       block.rows = rows;
       block.next_bytes = bytes_of(w, depth);
-      block.next = w.panel(std::min(panel + 1, last_panel - 1)) + bytes_of(w, k);
+      block.next = w.panel(std::min(panel + block.panels, last_panel - 1)) + bytes_of(w, k);
       if (w.type == WeightType::kF32) {
         block.b = reinterpret_cast<const float*>(w.panel(panel) + bytes_of(w, k));
+        block.b_panel = w.cols * kPanel;
       } else {
-        table.expand(w, panel, k, k + depth, expanded);
         block.b = expanded;
+        block.b_panel = depth * kPanel;
+        for (int64_t i = 0; i < block.panels; ++i) {
+          table.expand(w, panel + i, k, k + depth, expanded + i * block.b_panel);
+        }
       }
       block.depth = depth;
       block.first = k == 0;
       block.last = k + depth == w.cols;
       block.sums = sums == nullptr ? nullptr : sums + (panel - first_panel) * rows * kPanel;
+      block.sums_panel = rows * kPanel;
       block.y = p.y + row * p.y_stride + panel * kPanel;
       block.y_stride = p.y_stride;
-      block.columns = std::min(kPanel, w.rows - panel * kPanel);
+      block.columns = std::min(block.panels * kPanel, w.rows - panel * kPanel);
       block.epilogue = moved(p.epilogue, row, panel * kPanel);
       table.panel_product(block);
     }

@@ -14,8 +14,8 @@ void panel_product(const PanelProduct& p) {
   for (int64_t r = 0; r < p.rows; ++r) {
     float total[kPanel] = {};
     if (!p.first) std::copy_n(p.sums + r * p.sums_stride, kPanel, total);
-    for (int64_t k = 0; k < p.depth; ++k) {
-      const float a = p.a[r * p.a_stride + k];
+    for (int64_t k = 0; k < p.runs * p.depth; ++k) {
+      const float a = p.a[r * p.a_stride + k / p.depth * p.a_run + k % p.depth];
       const float* const b = p.b + k * p.b_stride;
       for (int64_t j = 0; j < kPanel; ++j) total[j] += a * b[j];
     }
@@ -252,9 +252,24 @@ void rotate(float* x, const float* cos, const float* sin, int64_t half) {
 
 const KernelTable* reference_kernels() {
   static constexpr KernelTable kTable{
-      "reference",   panel_product, expand,        prepare_vector, vector_product, 4,
-      quantise_tile, tile_product,  depthwise,     exponentials,   maximum,        rms_norm,
-      layer_norm,    affine,        silu_multiply, scale_gelu,     rotate,
+      "reference",
+      panel_product,
+      1,
+      expand,
+      prepare_vector,
+      vector_product,
+      4,
+      quantise_tile,
+      tile_product,
+      depthwise,
+      exponentials,
+      maximum,
+      rms_norm,
+      layer_norm,
+      affine,
+      silu_multiply,
+      scale_gelu,
+      rotate,
   };
   return &kTable;
 }

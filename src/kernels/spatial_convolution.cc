@@ -17,8 +17,6 @@ namespace {
 constexpr int64_t kStripPixels = 640;
 // Strips that a small map has at least, so that a team shares it.
 constexpr int64_t kLeastStrips = 4;
-// Rows of words gathered at a time: eleven tiles of a product.
-constexpr int64_t kDotRows = 132;
 
 struct Task {
   const PixelView& x;
@@ -69,91 +67,73 @@ void copy_strip(const Task& task, int64_t first, int64_t rows, float* out) {
 // A kernel's row reads inputs that lie next to each other: a product of its own, without gathering.
 void multiply_strip(const Task& task, const Matrix::Packed& w, const float* strip, int64_t first,
                     int64_t rows) {
-  thread_local Scratch scratch;
   const SpatialConvolution& conv = task.conv;
   const int64_t width = task.out_width();
-  const int64_t depth = conv.kernel * conv.channels_in;
-  float* const sums = scratch.floats(rows * width * kPanel);
   const KernelTable& table = kernels();
   const int64_t panels = panels_of(w.rows);
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    for (int64_t ky = 0; ky < conv.kernel; ++ky) {
-      PanelProduct block;
-      block.a_stride = conv.stride * conv.channels_in;
-      block.rows = width;
-      block.b = reinterpret_cast<const float*>(w.panel(panel)) + ky * depth * kPanel;
-      block.depth = depth;
-      block.first = ky == 0;
-      block.last = ky + 1 == conv.kernel;
-      block.y_stride = task.y_stride;
-      block.columns = std::min(kPanel, w.rows - panel * kPanel);
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t pixel = (first + r) * width;
-        block.a = strip + (r * conv.stride + ky) * task.line();
-        block.sums = sums + r * width * kPanel;
-        block.y = task.y + pixel * task.y_stride + panel * kPanel;
-        block.epilogue = moved(task.epilogue, pixel, panel * kPanel);
-        table.panel_product(block);
-      }
+  PanelProduct block;
+  block.a_stride = conv.stride * conv.channels_in;
+  block.a_run = task.line();
+  block.runs = conv.kernel;
+  block.depth = conv.kernel * conv.channels_in;
+  block.rows = width;
+  block.b_panel = w.cols * kPanel;
+  block.y_stride = task.y_stride;
+  for (int64_t panel = 0; panel < panels; panel += table.most_panels) {
+    block.panels = std::min(table.most_panels, panels - panel);
+    block.b = reinterpret_cast<const float*>(w.panel(panel));
+    block.columns = std::min(block.panels * kPanel, w.rows - panel * kPanel);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t pixel = (first + r) * width;
+      block.a = strip + r * conv.stride * task.line();
+      block.y = task.y + pixel * task.y_stride + panel * kPanel;
+      block.epilogue = moved(task.epilogue, pixel, panel * kPanel);
+      table.panel_product(block);
     }
   }
 }
 
-// A strip in narrow numbers, and rows of words gathered from it.
-struct NarrowStrip {
-  Scratch numbers;  // as the strip, one or two bytes each
-  Scratch words;    // [kDotRows, stride]
-  std::vector<GroupScale> scales;
-};
-
+// The same in bytes with one scale, or in bf16.
 void multiply_strip(const Task& task, const DotMatrix::Packed& w, const float* strip, int64_t first,
                     int64_t rows) {
-  thread_local NarrowStrip space;
+  thread_local Scratch scratch;
   const DotTable& table = dot_kernels();
   const SpatialConvolution& conv = task.conv;
   const bool bytes = w.arithmetic == Arithmetic::kInt8;
   const int64_t number = bytes ? 1 : 2;
+  const int64_t line = task.line() * number;
   const int64_t count = task.input_rows(rows) * task.line();
-  std::byte* const numbers = space.numbers.bytes(count * number);
+  std::byte* const numbers = scratch.bytes(count * number);
+  GroupScale scale;
   if (bytes) {
-    const GroupScale scale = table.quantise(strip, count, reinterpret_cast<uint8_t*>(numbers));
-    space.scales.assign(static_cast<size_t>(kDotRows * dot_groups(w.cols)), scale);
+    scale = table.quantise(strip, count, reinterpret_cast<uint8_t*>(numbers));
   } else {
     table.round(strip, count, reinterpret_cast<uint16_t*>(numbers));
   }
-  const int64_t piece = conv.kernel * conv.channels_in * number;  // bytes of a kernel's row
-  // One more line than needed: rows a power of two apart compete for the same cache sets.
-  const int64_t stride = (w.cols * number + 63) / 64 * 64 + 64;
-  std::byte* const words = space.words.bytes(kDotRows * stride);
   const int64_t width = task.out_width();
   DotProduct block;
-  block.x = words;
-  block.x_stride = stride;
-  block.x_scales = space.scales.data();
-  block.one_scale = bytes && w.cols <= kMostOneScaleColumns;
+  block.x_stride = conv.stride * conv.channels_in * number;
+  block.runs = conv.kernel;
+  block.x_run = line;
+  block.x_scales = &scale;
+  block.one_scale = bytes;
+  block.rows = width;
   block.w = &w;
   block.y_stride = task.y_stride;
-  for (int64_t begin = 0; begin < rows * width; begin += kDotRows) {
-    block.rows = std::min(kDotRows, rows * width - begin);
-    for (int64_t i = 0; i < block.rows; ++i) {
-      const int64_t out_y = (begin + i) / width;
-      const int64_t out_x = (begin + i) % width;
-      const std::byte* in =
-          numbers +
-          (out_y * conv.stride * task.line() + out_x * conv.stride * conv.channels_in) * number;
-      std::byte* out = words + i * stride;
-      for (int ky = 0; ky < conv.kernel; ++ky, out += piece, in += task.line() * number) {
-        std::memcpy(out, in, static_cast<size_t>(piece));
-      }
-      std::memset(out, 0, 4);  // the last word's rest
-    }
-    const int64_t pixel = first * width + begin;
-    for (block.panel = 0; block.panel < w.panels(); ++block.panel) {
+  for (block.panel = 0; block.panel < w.panels(); ++block.panel) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t pixel = (first + r) * width;
+      block.x = numbers + r * conv.stride * line;
       block.y = task.y + pixel * task.y_stride + block.panel * kDotPanel;
       block.epilogue = moved(task.epilogue, pixel, block.panel * kDotPanel);
       table.product(block);
     }
   }
+}
+
+// Whether the products of a kernel's row can be done in words of narrow numbers.
+bool fits_words(int64_t columns, int64_t channels_in, Arithmetic arithmetic) {
+  return channels_in % dot_word_columns(arithmetic) == 0 && columns <= kMostOneScaleColumns;
 }
 
 }  // namespace
@@ -171,7 +151,7 @@ SpatialConvolution make_spatial(ThreadPool& pool, const std::vector<float>& weig
                             .rows = conv.channels_out(),
                             .cols = int64_t{kernel} * kernel * channels_in,
                             .data = rows.data()};
-  if (arithmetic == Arithmetic::kF32) {
+  if (arithmetic == Arithmetic::kF32 || !fits_words(source.cols, channels_in, arithmetic)) {
     conv.weights = Matrix::pack(source, pool);
   } else {
     conv.weights = DotMatrix::pack(source, arithmetic, pool);

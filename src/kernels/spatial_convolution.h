@@ -29,6 +29,7 @@ struct SpatialConvolution {
 
 // `weights` as PyTorch stores them, [channels_out, channels_in, kernel, kernel]. At int8 all inputs
 // of a strip of rows share one scale and offset, which do not depend on the number of threads.
+// Channels that do not fill words of four (bf16: two) numbers are computed at f32.
 SpatialConvolution make_spatial(ThreadPool& pool, const std::vector<float>& weights,
                                 const std::vector<float>& bias, int64_t channels_in, int kernel,
                                 int stride, Arithmetic arithmetic);

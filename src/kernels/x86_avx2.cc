@@ -29,6 +29,7 @@ using V = __m256;
 using Words = __m256i;
 constexpr int64_t kLanes = 8;
 constexpr int kTileRows = 6;  // 6 x 16 sums, 2 vectors of weights and one of x: 15 registers of 16
+constexpr int kTilePanels = 1;
 
 inline V load(const float* p) {
   return _mm256_loadu_ps(p);
@@ -194,9 +195,9 @@ namespace fastvlm {
 
 const KernelTable* avx2_kernels() {
   static constexpr KernelTable kTable{
-      "avx2",        panel_product, expand,        prepare_vector, vector_product, kMostTileRows,
-      quantise_tile, tile_product,  depthwise,     exponentials,   maximum,        rms_norm,
-      layer_norm,    affine,        silu_multiply, scale_gelu,     rotate,
+      "avx2",        panel_product, kTilePanels,  expand,        prepare_vector, vector_product,
+      kMostTileRows, quantise_tile, tile_product, depthwise,     exponentials,   maximum,
+      rms_norm,      layer_norm,    affine,       silu_multiply, scale_gelu,     rotate,
   };
   return cpu_features().avx2_fma ? &kTable : nullptr;
 }

@@ -109,6 +109,7 @@ const KernelTable* avx512_kernels() {
   static constexpr KernelTable kTable{
       "avx512",
       panel_product,
+      kTilePanels,
       expand,
       prepare_vector,
       vector_product,

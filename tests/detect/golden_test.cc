@@ -54,7 +54,9 @@ TEST(YoloGolden, RawOutput) {
   double worst_box = 0.0;
   double worst_score = 0.0;
   size_t at = 0;
-  for (const HeadOutput& head : detector.run(pixels.data(), kHeight, kWidth, pool)) {
+  HeadOutputs outputs;
+  detector.run(pixels.data(), kHeight, kWidth, outputs, pool);
+  for (const HeadOutput& head : outputs) {
     for (int64_t cell = 0; cell < head.height * head.width; ++cell, ++at) {
       const Box box = decode_box(head.boxes.data() + cell * 64, 16,
                                  static_cast<float>(cell % head.width) + 0.5F,

@@ -140,8 +140,10 @@ void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, doubl
 }
 
 TEST(Spatial, OddShapes) {
-  for (const auto& s : {Shape{1, 1, 3, 3, 2, 0}, Shape{9, 14, 3, 3, 2, 0}, Shape{6, 5, 17, 3, 1, 0},
-                        Shape{8, 8, 33, 5, 2, 0}, Shape{33, 20, 8, 3, 1, 0}}) {
+  for (const auto& s :
+       {Shape{1, 1, 3, 3, 2, 0}, Shape{9, 14, 3, 3, 2, 0}, Shape{6, 5, 17, 3, 1, 0},
+        Shape{8, 8, 33, 5, 2, 0}, Shape{33, 20, 8, 3, 1, 0}, Shape{9, 14, 4, 3, 2, 0},
+        Shape{7, 29, 20, 3, 1, 0}, Shape{5, 13, 36, 5, 1, 0}}) {
     for (const int64_t outputs : {1, 16, 37}) {
       check_spatial(s, outputs, Arithmetic::kF32, 6e-7);
       check_spatial(s, outputs, Arithmetic::kBf16, 0.01);

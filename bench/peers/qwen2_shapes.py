@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Qwen2-0.5B; docs/MODEL.md section 3."""
+HIDDEN = 896
+LAYERS = 24
+HEADS = 14
+KV_HEADS = 2
+HEAD = 64
+KV_WIDTH = KV_HEADS * HEAD
+INTERMEDIATE = 4864
+VOCABULARY = 151936
+RMS_EPS = 1e-6
+ROTARY_BASE = 1e6
