@@ -29,7 +29,8 @@ struct Work {
   Tokens encode(ThreadPool& pool) const {
     const Preprocessing& how = engine.preprocessing();
     const std::vector<float> pixels = to_floats(preprocess(image, how), how);
-    return *engine.tower().encode(pixels.data(), how.size, how.size, pool);
+    const auto encoder = *engine.encoder(pool);
+    return *encoder->tower.encode(pixels.data(), how.size, how.size, pool);
   }
 };
 
