@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
 
 namespace fastvlm {
@@ -224,12 +225,55 @@ Result<ModelIdentity> Engine::identity() const {
   return *identity_;
 }
 
+namespace {
+
+// What the answer is made to fit; null: it is free.
+const CaptionSchema* schema_of(const CaptionRequest& request) {
+  if (request.free) return nullptr;
+  if (request.schema) return request.schema.get();
+  const bool asked = request.beams == 1 && request.prompt == seven_point_prompt();
+  return asked ? &seven_point_schema() : nullptr;
+}
+
+// Quotes, colons, stars and line ends: text that repeats them is not the model repeating itself.
+bool breaks_sequence(const Tokenizer& tokenizer, TokenId id) {
+  return tokenizer.token_bytes(id).find_first_of("\n:\"*") != std::string_view::npos;
+}
+
+std::vector<CaptionSection> sections_found(std::string_view text) {
+  std::vector<CaptionSection> sections;
+  const Sections found = parse_sections(text);
+  for (const Section section : kAllSections) {
+    sections.push_back({std::string(section_key(section)), std::string(section_title(section)),
+                        found[static_cast<size_t>(section)], std::nullopt});
+  }
+  return sections;
+}
+
+std::vector<CaptionSection> sections_made(const CaptionSchema& schema,
+                                          const std::vector<GuidedSection>& made) {
+  std::vector<CaptionSection> sections;
+  for (size_t i = 0; i < schema.sections.size(); ++i) {
+    CaptionSection section{schema.sections[i].key, schema.sections[i].title, {}, {}};
+    if (i < made.size()) {
+      section.text = made[i].text;
+      section.finish = made[i].finish;
+    }
+    sections.push_back(std::move(section));
+  }
+  return sections;
+}
+
+}  // namespace
+
 // A prompt as ids and what is known before any work.
 struct Session::Prompt {
   std::vector<TokenId> ids;
   int64_t image_tokens = 0;
   int64_t positions = 0;
   std::string sha256;
+  const CaptionSchema* schema = nullptr;
+  std::optional<SectionGuide> guide;  // with a schema
 };
 
 Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
@@ -245,6 +289,14 @@ Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   prompt.positions = static_cast<int64_t>(prompt.ids.size()) - 1 + prompt.image_tokens;
   FASTVLM_RETURN_IF_ERROR(engine_->language().check_context(prompt.positions, request.max_tokens));
   prompt.sha256 = sha256_hex(question);
+  prompt.schema = schema_of(request);
+  if (prompt.schema == nullptr) return prompt;
+  if (request.beams > 1) {
+    return error(Code::kUsage, cat("beams: expected 1 with a schema, found ", request.beams),
+                 "ask for a free answer, or for one beam");
+  }
+  FASTVLM_ASSIGN(prompt.guide, SectionGuide::make(*prompt.schema, engine_->tokenizer(),
+                                                  engine_->stop_ids(), request.max_tokens));
   return prompt;
 }
 
@@ -268,7 +320,7 @@ KvCache& Session::cache_for(int64_t positions) {
   return *cache_;
 }
 
-Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> rows,
+Result<Decoded> Session::answer(Prompt& prompt, std::span<const float> rows,
                                 const CaptionRequest& request, std::string& text) {
   TextSink sink(engine_->tokenizer(), request.on_text);
   DecodingOptions options;
@@ -276,6 +328,9 @@ Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> row
   options.max_tokens = request.max_tokens;
   options.stop_on_loop = request.stop_on_loop;
   options.stop_ids = engine_->stop_ids();
+  options.breaks_sequence = [this](TokenId id) {
+    return breaks_sequence(engine_->tokenizer(), id);
+  };
   const Qwen2& language = engine_->language();
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
   Decoded decoded;
@@ -285,8 +340,11 @@ Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> row
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
     options.on_token = [&sink](TokenId id) { return sink.push(id); };
-    FASTVLM_ASSIGN(decoded,
-                   decode(language, cache, rows.data(), prompt.positions, options, *pool_));
+    FASTVLM_ASSIGN(
+        decoded, prompt.guide
+                     ? decode_guided(language, cache, rows.data(), prompt.positions, *prompt.guide,
+                                     options, *pool_)
+                     : decode(language, cache, rows.data(), prompt.positions, options, *pool_));
   }
   sink.finish();
   text = std::move(sink.text());
@@ -294,17 +352,25 @@ Result<Decoded> Session::answer(const Prompt& prompt, std::span<const float> row
 }
 
 Result<Caption> Session::caption(const Image& image, const CaptionRequest& request) {
-  FASTVLM_ASSIGN(const Prompt prompt, prepare(request));
+  FASTVLM_ASSIGN(Prompt prompt, prepare(request));
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
   FASTVLM_ASSIGN(const std::vector<float> rows, splice(engine_->language(), prompt.ids, projected));
   FASTVLM_ASSIGN(const Decoded decoded, answer(prompt, rows, request, caption.text));
-  caption.sections = parse_sections(caption.text);
+  caption.sections = prompt.guide ? sections_made(*prompt.schema, prompt.guide->sections())
+                                  : sections_found(caption.text);
   caption.finish = decoded.finish;
   caption.tags = request.tags;
-  caption.provenance = {prompt.sha256,        request.order,    describe(engine_->preprocessing()),
-                        engine_->precision(), request.sampling, request.beams,
-                        request.max_tokens,   request.tagged_by};
+  caption.provenance = {prompt.sha256,
+                        request.order,
+                        describe(engine_->preprocessing()),
+                        engine_->precision(),
+                        request.sampling,
+                        request.beams,
+                        request.max_tokens,
+                        request.tagged_by,
+                        prompt.schema == nullptr ? "" : prompt.schema->name,
+                        prompt.schema == nullptr ? "" : prompt.schema->sha256};
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

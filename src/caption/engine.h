@@ -102,7 +102,8 @@ class Session {
   // The pool must outlive the session.
   Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
 
-  // `image` is upright. Errors: kUsage (options out of range), kLimit (a prompt that does not fit),
+  // `image` is upright. Errors: kUsage (options out of range, too few tokens for the sections of a
+  // schema), kLimit (a prompt that does not fit),
   // kInvalid (a model whose numbers are not finite).
   Result<Caption> caption(const Image& image, const CaptionRequest& request);
 
@@ -111,8 +112,8 @@ class Session {
 
   Result<Prompt> prepare(const CaptionRequest& request) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
-  Result<Decoded> answer(const Prompt& prompt, std::span<const float> rows,
-                         const CaptionRequest& request, std::string& text);
+  Result<Decoded> answer(Prompt& prompt, std::span<const float> rows, const CaptionRequest& request,
+                         std::string& text);
   KvCache& cache_for(int64_t positions);
 
   std::shared_ptr<const Engine> engine_;

@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "caption/caption_json.h"
+#include "cli/answer_flags.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/tag_source.h"
@@ -17,10 +18,11 @@ struct CaptionCommand {
   ModelFlags model;
   ImageFlags image;
   PromptFlags prompt;
+  AnswerFlags answer;
+  FormatFlag format;
   TagSource tags;
   ThreadPool* team = nullptr;
   CaptionRequest request;
-  bool json = false;
   bool stream = false;
   bool stats = false;
 
@@ -48,12 +50,12 @@ void print_stats(const std::string& name, const Timings& timings) {
 
 Status CaptionCommand::print_result(const Caption& caption, const Engine& engine,
                                     const std::string& name) {
-  if (json) {
+  if (format.json()) {
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
     const JsonOptions options{stats, images.size() == 1};
     return put(to_json(caption, identity, name, options) + "\n");
   }
-  return put(stream ? "\n" : caption.text + "\n");
+  return put(stream ? "\n" : in_style(caption, format.style()) + "\n");
 }
 
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const std::string& path,
@@ -61,7 +63,7 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
   FASTVLM_ASSIGN(const Image picture, load_image(path, image.decode_options()));
   FASTVLM_RETURN_IF_ERROR(tags.tag(picture, *team, request));
   const std::string name = shown_name(path);
-  const bool heading = images.size() > 1 && !json;
+  const bool heading = images.size() > 1 && !format.json();
   const std::string title = heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "";
   Status written;
   if (stream) {
@@ -76,7 +78,7 @@ Status CaptionCommand::caption_one(Session& session, const Engine& engine, const
   FASTVLM_RETURN_IF_ERROR(written);
   if (!stream) FASTVLM_RETURN_IF_ERROR(put(title));
   FASTVLM_RETURN_IF_ERROR(print_result(caption, engine, name));
-  if (stats && !json) print_stats(name, caption.timings);
+  if (stats && !format.json()) print_stats(name, caption.timings);
   return {};
 }
 
@@ -100,9 +102,7 @@ Exit CaptionCommand::run() {
         error(Code::kUsage, "no image given, so there is nothing to caption",
               "name one or more pictures; questions without a picture are not for this model"));
   }
-  const auto question = prompt.read(seven_point_prompt());
-  if (!question.ok()) return report(question.status());
-  request.prompt = *question;
+  if (const Status bad = answer.apply(prompt, request); !bad.ok()) return report(bad);
   request.order = prompt.prompt_order();
   if (const Status bad = check(request.sampling); !bad.ok()) return report(bad);
   const auto pool = model.prepare();
@@ -122,9 +122,11 @@ void add_caption(CLI::App& program, Command& chosen) {
   CLI::App* app = program.add_subcommand("caption", "Describe pictures");
   app->add_option("images", command->images, "Picture files")->option_text("IMAGE...");
   command->prompt.add_prompt_to(*app);
-  CLI::Option* json = app->add_flag("--json", command->json,
-                                    "One JSON object a picture (docs/caption.schema.json)");
-  app->add_flag("--stream", command->stream, "Print the text as it comes")->excludes(json);
+  command->answer.add_sections_to(*app);
+  command->format.add_to(*app);
+  app->add_flag("--stream", command->stream, "Print the text as it comes, sections when finished")
+      ->excludes(app->get_option("--json"))
+      ->excludes(app->get_option("--format"));
   app->add_flag("--stats", command->stats, "Also show timings");
   app->add_option("--max-tokens", command->request.max_tokens, "Longest answer, in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -139,6 +141,7 @@ void add_caption(CLI::App& program, Command& chosen) {
   app->add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command->answer.add_penalties_to(*app);
   app->add_option("--seed", sampling.seed, "Of the draws")->check(is_seed())->capture_default_str();
   command->model.add_to(*app);
   command->image.add_to(*app);

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/section_guide.h"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "base/strings.h"
+#include "caption/value_text.h"
+#include "text/unicode.h"
+
+namespace fastvlm {
+namespace {
+
+constexpr size_t kLeastValue = 4;     // tokens of a value that are worth a section
+constexpr size_t kWordlessStart = 3;  // tokens after which a value must say something
+
+bool is_ascii_letter(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) != 0;
+}
+
+// A rule ("---") on the last line separates sections; it is no part of one.
+std::string_view without_rule(std::string_view text) {
+  text = trimmed(text);
+  const size_t line = text.find_last_of('\n') + 1;
+  const std::string_view last = text.substr(line);
+  const bool rule = line > 0 && last.size() >= 3 &&
+                    std::string_view("-*_").find(last[0]) != std::string_view::npos &&
+                    last.find_first_not_of(last[0]) == std::string_view::npos;
+  return rule ? trimmed(text.substr(0, line)) : text;
+}
+
+}  // namespace
+
+Result<SectionGuide> SectionGuide::make(const CaptionSchema& schema, const Tokenizer& tokenizer,
+                                        std::vector<TokenId> stop_ids, int64_t max_tokens) {
+  SectionGuide guide(schema, tokenizer);
+  guide.stop_ids_ = std::move(stop_ids);
+  FASTVLM_RETURN_IF_ERROR(guide.encode_parts());
+  FASTVLM_RETURN_IF_ERROR(guide.share(max_tokens));
+  return guide;
+}
+
+Status SectionGuide::encode_parts() {
+  FASTVLM_ASSIGN(line_end_, tokenizer_->encode("\n", Trust::kUser));
+  for (size_t i = 0; i < schema_->sections.size(); ++i) {
+    Part part;
+    FASTVLM_ASSIGN(part.header, tokenizer_->encode(section_header(*schema_, i), Trust::kUser));
+    for (const std::string& choice : schema_->sections[i].choices) {
+      FASTVLM_ASSIGN(std::vector<TokenId> ids,
+                     tokenizer_->encode(cat(" ", choice, "\n"), Trust::kUser));
+      part.most = std::max(part.most, ids.size());
+      part.choices.push_back(std::move(ids));
+    }
+    parts_.push_back(std::move(part));
+  }
+  return {};
+}
+
+// Half of an equal share is kept for every value, so that a long one leaves something to the later
+// ones; a choice keeps what its longest needs.
+Status SectionGuide::share(int64_t max_tokens) {
+  max_tokens_ = static_cast<size_t>(std::max(max_tokens, int64_t{0}));
+  size_t fixed = 0, free = 0;
+  for (const Part& part : parts_) {
+    fixed += part.header.size() + line_end_.size() + part.most;
+    free += part.choices.empty() ? 1 : 0;
+  }
+  const size_t needed = fixed + free * kLeastValue;
+  if (needed > max_tokens_) {
+    return error(Code::kUsage,
+                 cat("max_tokens: expected at least ", needed, " for the ", parts_.size(),
+                     " headers and a few words under each, found ", max_tokens),
+                 "allow a longer answer, or let the model write freely (--free)");
+  }
+  const size_t half = free == 0 ? 0 : std::max((max_tokens_ - fixed) / free / 2, kLeastValue);
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    Part& part = parts_[i];
+    if (part.choices.empty()) {
+      const auto own = schema_->sections[i].max_tokens;
+      part.most = own ? static_cast<size_t>(*own) : max_tokens_;
+    }
+    part.least = part.choices.empty() ? std::min(half, part.most) : part.most;
+  }
+  return {};
+}
+
+// Adds the next section's header to `step`, behind `length` ids.
+Result<Guide::Step> SectionGuide::open(Step step, size_t length) {
+  const Part& part = parts_[done_.size()];
+  step.forced.insert(step.forced.end(), part.header.begin(), part.header.end());
+  value_begin_ = length + part.header.size();
+  size_t later = 0;
+  for (size_t i = done_.size() + 1; i < parts_.size(); ++i) {
+    later += line_end_.size() + parts_[i].header.size() + parts_[i].least;
+  }
+  cap_ = std::min(part.most, max_tokens_ - value_begin_ - later);
+  plain_start_ = false;
+  return step;
+}
+
+Result<Guide::Step> SectionGuide::next(std::span<const TokenId> ids) {
+  if (!opened_) {
+    opened_ = true;
+    return open({}, 0);
+  }
+  const auto value = ids.subspan(value_begin_);
+  if (!parts_[done_.size()].choices.empty()) return next_of_choices(ids, value);
+  const std::optional<End> end = end_of(value);
+  if (!end) return choose(ids.size(), value);
+  const End tidy = before_foreign_headers(value, *end);
+  if (!has_word(bytes(value.first(tidy.keep)))) {
+    // The value began with another header: it starts anew, with a letter.
+    plain_start_ = true;
+    return choose(value_begin_, {});
+  }
+  return close(ids.first(value_begin_ + tidy.keep), tidy);
+}
+
+std::optional<SectionGuide::End> SectionGuide::end_of(std::span<const TokenId> value) const {
+  if (value.empty()) return std::nullopt;
+  if (is_stop(value.back()) || starts_next_header(value)) {
+    return End{value.size() - 1, FinishReason::kStop};
+  }
+  if (foreign_header(*schema_, done_.size(), bytes(value), false)) {
+    return End{value.size(), FinishReason::kStop};
+  }
+  if (ends_in_loop(value)) {
+    return End{clean_length(pieces(value.first(length_before_repeats(value)))),
+               FinishReason::kLoop};
+  }
+  if (value.size() >= cap_) return End{clean_length(pieces(value)), FinishReason::kLength};
+  return std::nullopt;
+}
+
+// An earlier end where the text up to `end` has another header in it.
+SectionGuide::End SectionGuide::before_foreign_headers(std::span<const TokenId> value,
+                                                       End end) const {
+  while (true) {
+    const auto kept = value.first(end.keep);
+    const auto foreign = foreign_header(*schema_, done_.size(), bytes(kept), true);
+    if (!foreign) return end;
+    size_t before = ids_within(kept, *foreign);
+    // A token that holds both the only word and the beginning of a header stays; the rest of the
+    // header goes.
+    if (plain_start_ && !has_word(bytes(kept.first(before)))) ++before;
+    if (before >= end.keep) return end;
+    end = {before, FinishReason::kStop};
+  }
+}
+
+// Whether the last id, at the start of a line, is what the next section's header starts with.
+bool SectionGuide::starts_next_header(std::span<const TokenId> value) const {
+  if (value.size() < 2 || done_.size() + 1 == parts_.size()) return false;
+  const std::string_view before = bytes(value[value.size() - 2]);
+  return before.ends_with('\n') && value.back() == parts_[done_.size() + 1].header.front();
+}
+
+Result<Guide::Step> SectionGuide::choose(size_t length, std::span<const TokenId> value) {
+  Step step{.keep = length, .settled = value_begin_};
+  const std::string text = bytes(value);
+  if (has_word(text)) return step;
+  // Nothing is said yet: no end, no blank line; soon, a word.
+  const bool word_now = value.size() >= kWordlessStart || value.size() + 1 >= cap_;
+  const bool letter_now = plain_start_ && value.empty();
+  step.allows = [this, word_now, letter_now](TokenId id) {
+    if (is_stop(id)) return false;
+    const std::string_view piece = bytes(id);
+    const std::string_view solid = trimmed(piece);
+    if (solid.empty() || piece.find('\n') != std::string_view::npos) return false;
+    return (!word_now || has_word(piece)) && (!letter_now || is_ascii_letter(solid.front()));
+  };
+  return step;
+}
+
+Result<Guide::Step> SectionGuide::next_of_choices(std::span<const TokenId> ids,
+                                                  std::span<const TokenId> value) {
+  // No choice is the beginning of another, since each ends with its line.
+  std::vector<const std::vector<TokenId>*> alive;
+  for (const std::vector<TokenId>& choice : parts_[done_.size()].choices) {
+    if (value.size() <= choice.size() && std::equal(value.begin(), value.end(), choice.begin())) {
+      alive.push_back(&choice);
+    }
+  }
+  if (alive.front()->size() == value.size()) return close(ids, {value.size(), FinishReason::kStop});
+  Step step{.keep = ids.size(), .settled = value_begin_};
+  for (size_t at = value.size();; ++at) {
+    std::set<TokenId> following;
+    for (const auto* choice : alive) following.insert(at < choice->size() ? (*choice)[at] : -1);
+    if (following.size() == 1 && *following.begin() >= 0) {
+      step.forced.push_back(*following.begin());
+      continue;
+    }
+    if (step.forced.empty()) {
+      step.allows = [following](TokenId id) { return following.contains(id); };
+    }
+    return step;
+  }
+}
+
+// `ids` end with the value's last.
+Result<Guide::Step> SectionGuide::close(std::span<const TokenId> ids, const End& end) {
+  const std::string text = tokenizer_->decode(ids.subspan(value_begin_), true);
+  done_.push_back({std::string(without_rule(text)), end.finish});
+  Step step{.keep = ids.size(), .settled = ids.size()};
+  if (done_.size() < parts_.size()) {
+    FASTVLM_RETURN_IF_ERROR(end_line(ids, step));
+    return open(std::move(step), step.keep + step.forced.size());
+  }
+  step.finish = FinishReason::kStop;
+  for (const GuidedSection& section : done_) {
+    if (*step.finish != FinishReason::kLength && section.finish != FinishReason::kStop) {
+      step.finish = section.finish;
+    }
+  }
+  return step;
+}
+
+Status SectionGuide::end_line(std::span<const TokenId> ids, Step& step) const {
+  const TokenId last = ids.back();
+  const std::string_view piece = bytes(last);
+  if (piece.ends_with('\n')) return {};
+  // A full stop and the line end behind it may be one token.
+  const std::string line = cat(piece, "\n");
+  FASTVLM_ASSIGN(std::vector<TokenId> joined, tokenizer_->encode(line, Trust::kUser));
+  step.forced = line_end_;
+  if (piece.empty() || joined.size() > 1 + line_end_.size() || bytes(joined) != line) return {};
+  if (joined.front() == last) return {};
+  step.forced = std::move(joined);
+  step.keep = ids.size() - 1;
+  step.settled = step.keep;
+  return {};
+}
+
+bool SectionGuide::is_stop(TokenId id) const {
+  return std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end();
+}
+
+std::string_view SectionGuide::bytes(TokenId id) const {
+  return tokenizer_->is_special(id) ? std::string_view() : tokenizer_->token_bytes(id);
+}
+
+std::string SectionGuide::bytes(std::span<const TokenId> ids) const {
+  std::string text;
+  for (const TokenId id : ids) text += bytes(id);
+  return text;
+}
+
+std::vector<std::string_view> SectionGuide::pieces(std::span<const TokenId> ids) const {
+  std::vector<std::string_view> found;
+  for (const TokenId id : ids) found.push_back(bytes(id));
+  return found;
+}
+
+// How many ids hold at most the first `limit` bytes.
+size_t SectionGuide::ids_within(std::span<const TokenId> ids, size_t limit) const {
+  size_t length = 0, count = 0;
+  for (; count < ids.size(); ++count) {
+    length += bytes(ids[count]).size();
+    if (length > limit) break;
+  }
+  return count;
+}
+
+}  // namespace fastvlm
