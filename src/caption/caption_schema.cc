@@ -197,6 +197,8 @@ bool is_seven_point(const CaptionSchema& schema) {
 // The seven points are read back by parse_sections(), so what it takes for a header is one.
 std::optional<size_t> foreign_seven_point(const CaptionSchema& schema, size_t index,
                                           std::string_view value, bool complete) {
+  // Inside a line only a number or markup can begin a header.
+  if (value.find_first_of("0123456789*_([\n") == std::string_view::npos) return std::nullopt;
   const std::string header = section_header(schema, index);
   // In a text that goes on, a name that ends it might be the beginning of a sentence.
   const std::string text = cat(header, value, complete ? "\n" : " x");

@@ -37,7 +37,7 @@ Result<SectionGuide> SectionGuide::make(const CaptionSchema& schema, const Token
   SectionGuide guide(schema, tokenizer);
   guide.stop_ids_ = std::move(stop_ids);
   FASTVLM_RETURN_IF_ERROR(guide.encode_parts());
-  FASTVLM_RETURN_IF_ERROR(guide.share(max_tokens));
+  FASTVLM_RETURN_IF_ERROR(guide.check_length(max_tokens));
   return guide;
 }
 
@@ -57,32 +57,40 @@ Status SectionGuide::encode_parts() {
   return {};
 }
 
-// Half of an equal share is kept for every value, so that a long one leaves something to the later
-// ones; a choice keeps what its longest needs.
-Status SectionGuide::share(int64_t max_tokens) {
+Status SectionGuide::check_length(int64_t max_tokens) {
   max_tokens_ = static_cast<size_t>(std::max(max_tokens, int64_t{0}));
-  size_t fixed = 0, free = 0;
-  for (const Part& part : parts_) {
-    fixed += part.header.size() + line_end_.size() + part.most;
-    free += part.choices.empty() ? 1 : 0;
-  }
-  const size_t needed = fixed + free * kLeastValue;
-  if (needed > max_tokens_) {
-    return error(Code::kUsage,
-                 cat("max_tokens: expected at least ", needed, " for the ", parts_.size(),
-                     " headers and a few words under each, found ", max_tokens),
-                 "allow a longer answer, or let the model write freely (--free)");
-  }
-  const size_t half = free == 0 ? 0 : std::max((max_tokens_ - fixed) / free / 2, kLeastValue);
+  size_t needed = 0;
   for (size_t i = 0; i < parts_.size(); ++i) {
     Part& part = parts_[i];
-    if (part.choices.empty()) {
-      const auto own = schema_->sections[i].max_tokens;
-      part.most = own ? static_cast<size_t>(*own) : max_tokens_;
-    }
-    part.least = part.choices.empty() ? std::min(half, part.most) : part.most;
+    const auto own = schema_->sections[i].max_tokens;
+    if (part.choices.empty()) part.most = own ? static_cast<size_t>(*own) : max_tokens_;
+    needed += part.header.size() + line_end_.size();
+    needed += part.choices.empty() ? kLeastValue : part.most;
   }
-  return {};
+  if (needed <= max_tokens_) return {};
+  return error(Code::kUsage,
+               cat("max_tokens: expected at least ", needed, " for ", parts_.size(),
+                   parts_.size() == 1 ? " header" : " headers",
+                   " and a few words under each, found ", max_tokens),
+               "allow a longer answer, or let the model write freely (--free)");
+}
+
+// The most tokens of the value that begins at value_begin_: its own limit, three equal shares of
+// what is left for values, and what leaves half a share to each later one. Choices are as long as
+// they are.
+size_t SectionGuide::value_cap() const {
+  size_t left = max_tokens_ - value_begin_, values = 1;
+  const auto later = std::span(parts_).subspan(done_.size() + 1);
+  for (const Part& part : later) {
+    left -= line_end_.size() + part.header.size() + (part.choices.empty() ? 0 : part.most);
+    values += part.choices.empty() ? 1 : 0;
+  }
+  const size_t share = left / values;
+  size_t kept = 0;
+  for (const Part& part : later) {
+    if (part.choices.empty()) kept += std::min(std::max(share / 2, kLeastValue), part.most);
+  }
+  return std::min({parts_[done_.size()].most, 3 * share, left - kept});
 }
 
 // Adds the next section's header to `step`, behind `length` ids.
@@ -90,11 +98,7 @@ Result<Guide::Step> SectionGuide::open(Step step, size_t length) {
   const Part& part = parts_[done_.size()];
   step.forced.insert(step.forced.end(), part.header.begin(), part.header.end());
   value_begin_ = length + part.header.size();
-  size_t later = 0;
-  for (size_t i = done_.size() + 1; i < parts_.size(); ++i) {
-    later += line_end_.size() + parts_[i].header.size() + parts_[i].least;
-  }
-  cap_ = std::min(part.most, max_tokens_ - value_begin_ - later);
+  if (part.choices.empty()) cap_ = value_cap();
   plain_start_ = false;
   return step;
 }

@@ -41,8 +41,7 @@ class SectionGuide : public Guide {
   struct Part {
     std::vector<TokenId> header;
     std::vector<std::vector<TokenId>> choices;  // each ends with the line end
-    size_t least = 0;                           // tokens of a value that are kept for it
-    size_t most = 0;
+    size_t most = 0;                            // tokens of a value
   };
   // The end of a value: how many of its ids stay, and why.
   struct End {
@@ -54,7 +53,8 @@ class SectionGuide : public Guide {
       : schema_(&schema), tokenizer_(&tokenizer) {}
 
   Status encode_parts();
-  Status share(int64_t max_tokens);
+  Status check_length(int64_t max_tokens);
+  size_t value_cap() const;
   Result<Step> open(Step step, size_t length);
   Result<Step> close(std::span<const TokenId> ids, const End& end);
   Result<Step> choose(size_t length, std::span<const TokenId> value);
