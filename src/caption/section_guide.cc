@@ -19,7 +19,7 @@ bool is_ascii_letter(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0;
 }
 
-// A rule ("---") on the last line separates sections; it is no part of one.
+// A rule ("---") on the last line separates a section from the next; it is no part of either.
 std::string_view without_rule(std::string_view text) {
   text = trimmed(text);
   const size_t line = text.find_last_of('\n') + 1;
@@ -164,15 +164,19 @@ Result<Guide::Step> SectionGuide::choose(size_t length, std::span<const TokenId>
   Step step{.keep = length, .settled = value_begin_};
   const std::string text = bytes(value);
   if (has_word(text)) return step;
-  // Nothing is said yet: no end, no blank line; soon, a word.
+  // Nothing is said yet: no end, no line end; soon, a word. A mark right behind the header would
+  // be read as a part of it.
   const bool word_now = value.size() >= kWordlessStart || value.size() + 1 >= cap_;
-  const bool letter_now = plain_start_ && value.empty();
-  step.allows = [this, word_now, letter_now](TokenId id) {
+  const bool first = value.empty();
+  const bool letter_now = plain_start_ && first;
+  step.allows = [this, first, word_now, letter_now](TokenId id) {
     if (is_stop(id)) return false;
     const std::string_view piece = bytes(id);
     const std::string_view solid = trimmed(piece);
-    if (solid.empty() || piece.find('\n') != std::string_view::npos) return false;
-    return (!word_now || has_word(piece)) && (!letter_now || is_ascii_letter(solid.front()));
+    if (piece.empty() || piece.find_first_of("\r\n") != std::string_view::npos) return false;
+    if (first && (piece.front() == '*' || piece.front() == '_')) return false;
+    if (letter_now && (solid.empty() || !is_ascii_letter(solid.front()))) return false;
+    return !word_now || has_word(piece);
   };
   return step;
 }
@@ -205,9 +209,10 @@ Result<Guide::Step> SectionGuide::next_of_choices(std::span<const TokenId> ids,
 // `ids` end with the value's last.
 Result<Guide::Step> SectionGuide::close(std::span<const TokenId> ids, const End& end) {
   const std::string text = tokenizer_->decode(ids.subspan(value_begin_), true);
-  done_.push_back({std::string(without_rule(text)), end.finish});
+  const bool last = done_.size() + 1 == parts_.size();
+  done_.push_back({std::string(last ? trimmed(text) : without_rule(text)), end.finish});
   Step step{.keep = ids.size(), .settled = ids.size()};
-  if (done_.size() < parts_.size()) {
+  if (!last) {
     FASTVLM_RETURN_IF_ERROR(end_line(ids, step));
     return open(std::move(step), step.keep + step.forced.size());
   }

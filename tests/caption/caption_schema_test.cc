@@ -87,7 +87,7 @@ TEST(CaptionSchema, MistakesAreNamed) {
             "my.json: sections[1].name: expected a-z, 0-9 and _, found \"B b\"");
   EXPECT_EQ(with(R"({"name": "b", "title": "B\nC"})"),
             "my.json: sections[1].title: expected a text of one line of 1 to 100 bytes, found "
-            "\"B\\nC\"");
+            "\"B C\"");
   EXPECT_EQ(with(R"({"name": "b", "title": "--"})"),
             "my.json: sections[1].title: expected a text with a word, found \"--\"");
   EXPECT_EQ(with(R"({"name": "b", "title": "B", "max_tokens": 2})"),

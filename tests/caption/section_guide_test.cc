@@ -11,6 +11,7 @@
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 
 #include "base/strings.h"
@@ -41,7 +42,12 @@ using Model = std::function<TokenId(std::span<const TokenId> ids)>;
 
 class SectionGuideTest : public testing::Test {
  protected:
-  static Result<Tokenizer> load(const std::string& folder) { return Tokenizer::load(folder); }
+  void use(Result<Tokenizer> tokenizer) {
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
+    tokenizer_ = std::make_unique<const Tokenizer>(std::move(*tokenizer));
+    end_ = *tokenizer_->find("<|im_end|>");
+  }
+  void SetUp() override { use(Tokenizer::load(repository("models/demo"))); }
 
   std::vector<TokenId> ids_of(std::string_view text) const {
     return *tokenizer_->encode(text, Trust::kTrusted);
@@ -130,8 +136,8 @@ class SectionGuideTest : public testing::Test {
     }
   }
 
-  Result<Tokenizer> tokenizer_ = Tokenizer::load(repository("models/demo"));
-  TokenId end_ = *tokenizer_->find("<|im_end|>");
+  std::unique_ptr<const Tokenizer> tokenizer_;
+  TokenId end_ = 0;
 };
 
 const std::string kWhole =
@@ -168,16 +174,24 @@ TEST_F(SectionGuideTest, AnEndTokenEndsItsSectionOnly) {
 
 // The line end behind a full stop is the one token that the tokenizer makes of both.
 TEST_F(SectionGuideTest, SeamsAreAsTheTokenizerMakesThem) {
-  const Made made = write(" A cat.");
-  expect_seven(made);
-  EXPECT_EQ(made.ids, ids_of(made.text));
+  for (const char* value :
+       {" A cat.", " A cat", " \"A cat.\"", " A cat 2", " A cat?!", " Une été"}) {
+    std::vector<TokenId> wished = ids_of(value);
+    wished.push_back(end_);
+    size_t next = 0;
+    const Made made = make(
+        seven_point_schema(),
+        [&](std::span<const TokenId>) { return wished[next++ % wished.size()]; }, 256);
+    expect_seven(made);
+    EXPECT_EQ(made.ids, ids_of(made.text)) << value;
+  }
 }
 
 TEST_F(SectionGuideTest, OtherHeadersEndAValue) {
   for (const char* forged :
        {" A cat.\n3. Spatial Relationships – It", " A cat. **Style & Aesthetic**: x",
         " A cat.\n### Scene\nx", " A cat.\n\n1. Main Focus – A cat",
-        " A cat.\n---\n**2. Context** x", " A cat.\nMain Focus"}) {
+        " A cat.\n---\n**2. Context**: x", " A cat.\nMain Focus"}) {
     const Made made = write(forged);
     expect_seven(made);
     EXPECT_EQ(made.sections[0].text, "A cat.") << forged;
@@ -268,16 +282,9 @@ TEST_F(SectionGuideTest, NoModelCanForgeSections) {
                                            "_",
                                            "*",
                                            "\r\n"};
-  const std::vector<Result<Tokenizer>> tokenizers = [] {
-    std::vector<Result<Tokenizer>> all;
-    all.push_back(Tokenizer::load(repository("models/demo")));
-    all.push_back(Tokenizer::from_json(test::small_tokenizer().dump(), "small"));
-    return all;
-  }();
-  for (const Result<Tokenizer>& tokenizer : tokenizers) {
-    tokenizer_ = tokenizer;
-    end_ = *tokenizer_->find("<|im_end|>");
-    const int64_t most = tokenizer_->vocab_size() > 1000 ? 160 : 450;
+  for (const bool words : {true, false}) {
+    if (!words) use(Tokenizer::from_json(test::small_tokenizer().dump(), "small"));
+    const int64_t most = words ? 160 : 450;
     for (uint64_t seed = 0; seed < 1500; ++seed) {
       Generator random(seed);
       std::deque<TokenId> wished;
