@@ -125,8 +125,16 @@ TEST_F(DemoTest, ExamplesHaveSevenSectionsAndNameTheirMainObject) {
     const std::string name = entry.path().stem().string();
     const auto image = load_image(entry.path());
     ASSERT_TRUE(image.ok()) << image.status().message;
-    const auto caption = Session(engine_, pool_).caption(*image, {});
+    Session session(engine_, pool_);
+    const auto caption = session.caption(*image, {});
     ASSERT_TRUE(caption.ok()) << caption.status().message;
+    // A model that writes the headers itself writes the same text.
+    CaptionRequest free;
+    free.free = true;
+    const auto by_itself = session.caption(*image, free);
+    ASSERT_TRUE(by_itself.ok()) << by_itself.status().message;
+    EXPECT_EQ(caption->text, by_itself->text);
+    EXPECT_EQ(by_itself->finish, FinishReason::kStop) << name;
     EXPECT_EQ(caption->finish, FinishReason::kStop) << name;
     for (const auto& section : caption->sections)
       EXPECT_TRUE(section.text && !section.text->empty()) << name;
