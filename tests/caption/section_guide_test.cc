@@ -344,7 +344,7 @@ TEST_P(RandomWeights, CaptionsHaveTheirSectionsAndEnd) {
   ASSERT_TRUE(engine.ok()) << engine.status().message;
   Session session(*engine, pool);
   Image image = blank_image(64, 64);
-  for (uint64_t seed = 0; seed < 125; ++seed) {
+  for (uint64_t seed = 0; seed < 250; ++seed) {
     for (uint8_t& value : image.rgb) value = static_cast<uint8_t>(value * 5 + seed);
     CaptionRequest request;
     const std::array<double, 5> temperatures{0, 0.7, 1.5, 8, 100};
