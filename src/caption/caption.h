@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "caption/caption_schema.h"
+#include "caption/json_shape.h"
 #include "caption/prompt.h"
 #include "caption/schema.h"
 #include "caption/tags.h"
@@ -36,7 +37,8 @@ struct CaptionRequest {
   // The sections that the answer is made to have. None: the seven points where the prompt asks for
   // them, else a free answer.
   std::shared_ptr<const CaptionSchema> schema;
-  bool free = false;                     // the model writes as it likes, headers too
+  std::shared_ptr<const JsonSchema> json_schema;  // in its place: the answer is JSON that fits
+  bool free = false;                              // the model writes as it likes, headers too
   std::vector<Tag> tags;                 // in the order in which they are to stand in the prompt
   std::optional<TagDetector> tagged_by;  // none: a person or a file
   PromptOrder order = PromptOrder::kImageFirst;
@@ -94,8 +96,9 @@ struct CaptionSection {
 };
 
 struct Caption {
-  std::string text;                      // the answer without blanks at its ends
-  std::vector<CaptionSection> sections;  // of the schema; those found in a free answer, all seven
+  std::string text;  // the answer without blanks at its ends
+  std::vector<CaptionSection>
+      sections;  // none of JSON; of the schema; those found in a free answer, all seven
   // Of an answer under a schema: kLength if a section ended so, else kLoop if one did.
   FinishReason finish = FinishReason::kStop;
   std::vector<Tag> tags;

@@ -102,7 +102,7 @@ std::string to_json(const Caption& caption, const ModelIdentity& model, std::str
                  {"text", caption.text},
                  {"sections", sections_json(caption.sections)},
                  {"finish_reason", finish_reason_name(caption.finish)}};
-  if (!caption.provenance.schema.empty()) {
+  if (!caption.provenance.schema.empty() && !caption.sections.empty()) {
     object["finish_reasons"] = finish_reasons_json(caption.sections);
   }
   object["tags"] = tags_json(caption.tags);

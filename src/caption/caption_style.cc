@@ -17,7 +17,7 @@ struct Part {
 
 std::vector<Part> parts_of(const Caption& caption) {
   std::vector<Part> parts;
-  if (!caption.provenance.schema.empty()) {
+  if (!caption.provenance.schema.empty() && !caption.sections.empty()) {
     for (const CaptionSection& section : caption.sections) {
       if (section.text) parts.push_back({section.title, *section.text});
     }

@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/json_guide.h"
 #include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
 
@@ -229,7 +230,7 @@ namespace {
 
 // What the answer is made to fit; null: it is free.
 const CaptionSchema* schema_of(const CaptionRequest& request) {
-  if (request.free) return nullptr;
+  if (request.free || request.json_schema) return nullptr;
   if (request.schema) return request.schema.get();
   const bool asked = request.beams == 1 && request.prompt == seven_point_prompt();
   return asked ? &seven_point_schema() : nullptr;
@@ -272,8 +273,17 @@ struct Session::Prompt {
   int64_t image_tokens = 0;
   int64_t positions = 0;
   std::string sha256;
+  // Of an answer that is made to fit something: one of the guides, and what it is.
   const CaptionSchema* schema = nullptr;
-  std::optional<SectionGuide> guide;  // with a schema
+  std::optional<SectionGuide> sections;
+  std::optional<JsonGuide> json;
+  std::string schema_name;
+  std::string schema_sha256;
+
+  Guide* guide() {
+    if (json) return &*json;
+    return sections ? &*sections : nullptr;
+  }
 };
 
 Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
@@ -289,15 +299,30 @@ Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   prompt.positions = static_cast<int64_t>(prompt.ids.size()) - 1 + prompt.image_tokens;
   FASTVLM_RETURN_IF_ERROR(engine_->language().check_context(prompt.positions, request.max_tokens));
   prompt.sha256 = sha256_hex(question);
-  prompt.schema = schema_of(request);
-  if (prompt.schema == nullptr) return prompt;
-  if (request.beams > 1) {
-    return error(Code::kUsage, cat("beams: expected 1 with a schema, found ", request.beams),
-                 "ask for a free answer, or for one beam");
-  }
-  FASTVLM_ASSIGN(prompt.guide, SectionGuide::make(*prompt.schema, engine_->tokenizer(),
-                                                  engine_->stop_ids(), request.max_tokens));
+  FASTVLM_RETURN_IF_ERROR(constrain(request, prompt));
   return prompt;
+}
+
+Status Session::constrain(const CaptionRequest& request, Prompt& prompt) const {
+  const Tokenizer& tokenizer = engine_->tokenizer();
+  prompt.schema = schema_of(request);
+  if (request.free || (prompt.schema == nullptr && !request.json_schema)) return {};
+  if (request.beams > 1 || (request.schema && request.json_schema)) {
+    return error(Code::kUsage, "expected one beam with a schema, and one schema, found more",
+                 "ask for a free answer, or for one of them");
+  }
+  if (request.json_schema) {
+    prompt.schema_name = request.json_schema->name;
+    prompt.schema_sha256 = request.json_schema->sha256;
+    FASTVLM_ASSIGN(prompt.json, JsonGuide::make(*request.json_schema, tokenizer,
+                                                engine_->stop_ids(), request.max_tokens));
+    return {};
+  }
+  prompt.schema_name = prompt.schema->name;
+  prompt.schema_sha256 = prompt.schema->sha256;
+  FASTVLM_ASSIGN(prompt.sections, SectionGuide::make(*prompt.schema, tokenizer, engine_->stop_ids(),
+                                                     request.max_tokens));
+  return {};
 }
 
 Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
@@ -340,11 +365,12 @@ Result<Decoded> Session::answer(Prompt& prompt, std::span<const float> rows,
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
     options.on_token = [&sink](TokenId id) { return sink.push(id); };
-    FASTVLM_ASSIGN(
-        decoded, prompt.guide
-                     ? decode_guided(language, cache, rows.data(), prompt.positions, *prompt.guide,
-                                     options, *pool_)
-                     : decode(language, cache, rows.data(), prompt.positions, options, *pool_));
+    Guide* guide = prompt.guide();
+    FASTVLM_ASSIGN(decoded,
+                   guide == nullptr
+                       ? decode(language, cache, rows.data(), prompt.positions, options, *pool_)
+                       : decode_guided(language, cache, rows.data(), prompt.positions, *guide,
+                                       options, *pool_));
   }
   sink.finish();
   text = std::move(sink.text());
@@ -357,20 +383,17 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
   FASTVLM_ASSIGN(const std::vector<float> rows, splice(engine_->language(), prompt.ids, projected));
   FASTVLM_ASSIGN(const Decoded decoded, answer(prompt, rows, request, caption.text));
-  caption.sections = prompt.guide ? sections_made(*prompt.schema, prompt.guide->sections())
-                                  : sections_found(caption.text);
+  if (prompt.sections) {
+    caption.sections = sections_made(*prompt.schema, prompt.sections->sections());
+  } else if (!prompt.json) {
+    caption.sections = sections_found(caption.text);
+  }
   caption.finish = decoded.finish;
   caption.tags = request.tags;
-  caption.provenance = {prompt.sha256,
-                        request.order,
-                        describe(engine_->preprocessing()),
-                        engine_->precision(),
-                        request.sampling,
-                        request.beams,
-                        request.max_tokens,
-                        request.tagged_by,
-                        prompt.schema == nullptr ? "" : prompt.schema->name,
-                        prompt.schema == nullptr ? "" : prompt.schema->sha256};
+  caption.provenance = {prompt.sha256,        request.order,     describe(engine_->preprocessing()),
+                        engine_->precision(), request.sampling,  request.beams,
+                        request.max_tokens,   request.tagged_by, prompt.schema_name,
+                        prompt.schema_sha256};
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

@@ -111,6 +111,7 @@ class Session {
   struct Prompt;
 
   Result<Prompt> prepare(const CaptionRequest& request) const;
+  Status constrain(const CaptionRequest& request, Prompt& prompt) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
   Result<Decoded> answer(Prompt& prompt, std::span<const float> rows, const CaptionRequest& request,
                          std::string& text);

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cctype>
-#include <set>
 
 #include "base/strings.h"
+#include "caption/choices.h"
 #include "caption/value_text.h"
 #include "text/unicode.h"
 
@@ -34,21 +34,19 @@ std::string_view without_rule(std::string_view text) {
 
 Result<SectionGuide> SectionGuide::make(const CaptionSchema& schema, const Tokenizer& tokenizer,
                                         std::vector<TokenId> stop_ids, int64_t max_tokens) {
-  SectionGuide guide(schema, tokenizer);
-  guide.stop_ids_ = std::move(stop_ids);
+  SectionGuide guide(schema, TokenText(tokenizer, std::move(stop_ids)));
   FASTVLM_RETURN_IF_ERROR(guide.encode_parts());
   FASTVLM_RETURN_IF_ERROR(guide.check_length(max_tokens));
   return guide;
 }
 
 Status SectionGuide::encode_parts() {
-  FASTVLM_ASSIGN(line_end_, tokenizer_->encode("\n", Trust::kUser));
+  FASTVLM_ASSIGN(line_end_, tokens_.encode("\n"));
   for (size_t i = 0; i < schema_->sections.size(); ++i) {
     Part part;
-    FASTVLM_ASSIGN(part.header, tokenizer_->encode(section_header(*schema_, i), Trust::kUser));
+    FASTVLM_ASSIGN(part.header, tokens_.encode(section_header(*schema_, i)));
     for (const std::string& choice : schema_->sections[i].choices) {
-      FASTVLM_ASSIGN(std::vector<TokenId> ids,
-                     tokenizer_->encode(cat(" ", choice, "\n"), Trust::kUser));
+      FASTVLM_ASSIGN(std::vector<TokenId> ids, tokens_.encode(cat(" ", choice, "\n")));
       part.most = std::max(part.most, ids.size());
       part.choices.push_back(std::move(ids));
     }
@@ -109,11 +107,19 @@ Result<Guide::Step> SectionGuide::next(std::span<const TokenId> ids) {
     return open({}, 0);
   }
   const auto value = ids.subspan(value_begin_);
-  if (!parts_[done_.size()].choices.empty()) return next_of_choices(ids, value);
+  if (const auto& choices = parts_[done_.size()].choices; !choices.empty()) {
+    // No choice is the beginning of another, since each ends with its line.
+    ChoiceStep chosen = next_of_choices(choices, value);
+    if (chosen.complete) return close(ids, {value.size(), FinishReason::kStop});
+    return Step{.keep = ids.size(),
+                .settled = value_begin_,
+                .forced = std::move(chosen.forced),
+                .allows = std::move(chosen.allows)};
+  }
   const std::optional<End> end = end_of(value);
   if (!end) return choose(ids.size(), value);
   const End tidy = before_foreign_headers(value, *end);
-  if (!has_word(bytes(value.first(tidy.keep)))) {
+  if (!has_word(tokens_.bytes(value.first(tidy.keep)))) {
     // The value began with another header: it starts anew, with a letter.
     plain_start_ = true;
     return choose(value_begin_, {});
@@ -123,17 +129,17 @@ Result<Guide::Step> SectionGuide::next(std::span<const TokenId> ids) {
 
 std::optional<SectionGuide::End> SectionGuide::end_of(std::span<const TokenId> value) const {
   if (value.empty()) return std::nullopt;
-  if (is_stop(value.back()) || starts_next_header(value)) {
+  if (tokens_.is_stop(value.back()) || starts_next_header(value)) {
     return End{value.size() - 1, FinishReason::kStop};
   }
-  if (foreign_header(*schema_, done_.size(), bytes(value), false)) {
+  if (foreign_header(*schema_, done_.size(), tokens_.bytes(value), false)) {
     return End{value.size(), FinishReason::kStop};
   }
   if (ends_in_loop(value)) {
-    return End{clean_length(pieces(value.first(length_before_repeats(value)))),
+    return End{clean_length(tokens_.pieces(value.first(length_before_repeats(value)))),
                FinishReason::kLoop};
   }
-  if (value.size() >= cap_) return End{clean_length(pieces(value)), FinishReason::kLength};
+  if (value.size() >= cap_) return End{clean_length(tokens_.pieces(value)), FinishReason::kLength};
   return std::nullopt;
 }
 
@@ -142,12 +148,12 @@ SectionGuide::End SectionGuide::before_foreign_headers(std::span<const TokenId> 
                                                        End end) const {
   while (true) {
     const auto kept = value.first(end.keep);
-    const auto foreign = foreign_header(*schema_, done_.size(), bytes(kept), true);
+    const auto foreign = foreign_header(*schema_, done_.size(), tokens_.bytes(kept), true);
     if (!foreign) return end;
     size_t before = ids_within(kept, *foreign);
     // A token that holds both the only word and the beginning of a header stays; the rest of the
     // header goes.
-    if (plain_start_ && !has_word(bytes(kept.first(before)))) ++before;
+    if (plain_start_ && !has_word(tokens_.bytes(kept.first(before)))) ++before;
     if (before >= end.keep) return end;
     end = {before, FinishReason::kStop};
   }
@@ -156,13 +162,13 @@ SectionGuide::End SectionGuide::before_foreign_headers(std::span<const TokenId> 
 // Whether the last id, at the start of a line, is what the next section's header starts with.
 bool SectionGuide::starts_next_header(std::span<const TokenId> value) const {
   if (value.size() < 2 || done_.size() + 1 == parts_.size()) return false;
-  const std::string_view before = bytes(value[value.size() - 2]);
+  const std::string_view before = tokens_.bytes(value[value.size() - 2]);
   return before.ends_with('\n') && value.back() == parts_[done_.size() + 1].header.front();
 }
 
 Result<Guide::Step> SectionGuide::choose(size_t length, std::span<const TokenId> value) {
   Step step{.keep = length, .settled = value_begin_};
-  const std::string text = bytes(value);
+  const std::string text = tokens_.bytes(value);
   if (has_word(text)) return step;
   // Nothing is said yet: no end, no line end; soon, a word. A mark right behind the header would
   // be read as a part of it.
@@ -170,8 +176,8 @@ Result<Guide::Step> SectionGuide::choose(size_t length, std::span<const TokenId>
   const bool first = value.empty();
   const bool letter_now = plain_start_ && first;
   step.allows = [this, first, word_now, letter_now](TokenId id) {
-    if (is_stop(id)) return false;
-    const std::string_view piece = bytes(id);
+    if (tokens_.is_stop(id)) return false;
+    const std::string_view piece = tokens_.bytes(id);
     const std::string_view solid = trimmed(piece);
     if (piece.empty() || piece.find_first_of("\r\n") != std::string_view::npos) return false;
     if (first && (piece.front() == '*' || piece.front() == '_')) return false;
@@ -181,34 +187,9 @@ Result<Guide::Step> SectionGuide::choose(size_t length, std::span<const TokenId>
   return step;
 }
 
-Result<Guide::Step> SectionGuide::next_of_choices(std::span<const TokenId> ids,
-                                                  std::span<const TokenId> value) {
-  // No choice is the beginning of another, since each ends with its line.
-  std::vector<const std::vector<TokenId>*> alive;
-  for (const std::vector<TokenId>& choice : parts_[done_.size()].choices) {
-    if (value.size() <= choice.size() && std::equal(value.begin(), value.end(), choice.begin())) {
-      alive.push_back(&choice);
-    }
-  }
-  if (alive.front()->size() == value.size()) return close(ids, {value.size(), FinishReason::kStop});
-  Step step{.keep = ids.size(), .settled = value_begin_};
-  for (size_t at = value.size();; ++at) {
-    std::set<TokenId> following;
-    for (const auto* choice : alive) following.insert(at < choice->size() ? (*choice)[at] : -1);
-    if (following.size() == 1 && *following.begin() >= 0) {
-      step.forced.push_back(*following.begin());
-      continue;
-    }
-    if (step.forced.empty()) {
-      step.allows = [following](TokenId id) { return following.contains(id); };
-    }
-    return step;
-  }
-}
-
 // `ids` end with the value's last.
 Result<Guide::Step> SectionGuide::close(std::span<const TokenId> ids, const End& end) {
-  const std::string text = tokenizer_->decode(ids.subspan(value_begin_), true);
+  const std::string text = tokens_.tokenizer().decode(ids.subspan(value_begin_), true);
   const bool last = done_.size() + 1 == parts_.size();
   done_.push_back({std::string(last ? trimmed(text) : without_rule(text)), end.finish});
   Step step{.keep = ids.size(), .settled = ids.size()};
@@ -227,13 +208,14 @@ Result<Guide::Step> SectionGuide::close(std::span<const TokenId> ids, const End&
 
 Status SectionGuide::end_line(std::span<const TokenId> ids, Step& step) const {
   const TokenId last = ids.back();
-  const std::string_view piece = bytes(last);
+  const std::string_view piece = tokens_.bytes(last);
   if (piece.ends_with('\n')) return {};
   // A full stop and the line end behind it may be one token.
   const std::string line = cat(piece, "\n");
-  FASTVLM_ASSIGN(std::vector<TokenId> joined, tokenizer_->encode(line, Trust::kUser));
+  FASTVLM_ASSIGN(std::vector<TokenId> joined, tokens_.encode(line));
   step.forced = line_end_;
-  if (piece.empty() || joined.size() > 1 + line_end_.size() || bytes(joined) != line) return {};
+  if (piece.empty() || joined.size() > 1 + line_end_.size() || tokens_.bytes(joined) != line)
+    return {};
   if (joined.front() == last) return {};
   step.forced = std::move(joined);
   step.keep = ids.size() - 1;
@@ -241,31 +223,11 @@ Status SectionGuide::end_line(std::span<const TokenId> ids, Step& step) const {
   return {};
 }
 
-bool SectionGuide::is_stop(TokenId id) const {
-  return std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end();
-}
-
-std::string_view SectionGuide::bytes(TokenId id) const {
-  return tokenizer_->is_special(id) ? std::string_view() : tokenizer_->token_bytes(id);
-}
-
-std::string SectionGuide::bytes(std::span<const TokenId> ids) const {
-  std::string text;
-  for (const TokenId id : ids) text += bytes(id);
-  return text;
-}
-
-std::vector<std::string_view> SectionGuide::pieces(std::span<const TokenId> ids) const {
-  std::vector<std::string_view> found;
-  for (const TokenId id : ids) found.push_back(bytes(id));
-  return found;
-}
-
 // How many ids hold at most the first `limit` bytes.
 size_t SectionGuide::ids_within(std::span<const TokenId> ids, size_t limit) const {
   size_t length = 0, count = 0;
   for (; count < ids.size(); ++count) {
-    length += bytes(ids[count]).size();
+    length += tokens_.bytes(ids[count]).size();
     if (length > limit) break;
   }
   return count;

@@ -15,8 +15,8 @@
 
 #include "base/result.h"
 #include "caption/caption_schema.h"
+#include "caption/token_text.h"
 #include "language/guided_decoding.h"
-#include "text/tokenizer.h"
 
 namespace fastvlm {
 
@@ -49,8 +49,8 @@ class SectionGuide : public Guide {
     FinishReason finish;
   };
 
-  SectionGuide(const CaptionSchema& schema, const Tokenizer& tokenizer)
-      : schema_(&schema), tokenizer_(&tokenizer) {}
+  SectionGuide(const CaptionSchema& schema, TokenText tokens)
+      : schema_(&schema), tokens_(std::move(tokens)) {}
 
   Status encode_parts();
   Status check_length(int64_t max_tokens);
@@ -58,22 +58,16 @@ class SectionGuide : public Guide {
   Result<Step> open(Step step, size_t length);
   Result<Step> close(std::span<const TokenId> ids, const End& end);
   Result<Step> choose(size_t length, std::span<const TokenId> value);
-  Result<Step> next_of_choices(std::span<const TokenId> ids, std::span<const TokenId> value);
   std::optional<End> end_of(std::span<const TokenId> value) const;
   End before_foreign_headers(std::span<const TokenId> value, End end) const;
   bool starts_next_header(std::span<const TokenId> value) const;
   // Ends the line of `step.keep` ids the way the tokenizer would have.
   Status end_line(std::span<const TokenId> ids, Step& step) const;
 
-  bool is_stop(TokenId id) const;
-  std::string_view bytes(TokenId id) const;  // nothing for a control token
-  std::string bytes(std::span<const TokenId> ids) const;
-  std::vector<std::string_view> pieces(std::span<const TokenId> ids) const;
   size_t ids_within(std::span<const TokenId> ids, size_t bytes) const;
 
   const CaptionSchema* schema_;
-  const Tokenizer* tokenizer_;
-  std::vector<TokenId> stop_ids_;
+  TokenText tokens_;
   std::vector<TokenId> line_end_;
   std::vector<Part> parts_;
   size_t max_tokens_ = 0;

@@ -12,8 +12,14 @@ void AnswerFlags::add_sections_to(CLI::App& command) {
       command
           .add_option("--schema", schema_, "Sections of the answer: a JSON file [the seven points]")
           ->option_text("FILE");
+  CLI::Option* json = command
+                          .add_option("--json-schema", json_schema_,
+                                      "Make the answer JSON that fits this JSON Schema")
+                          ->option_text("FILE")
+                          ->excludes(schema);
   command.add_flag("--free", free_, "Let the model write the headers too, or leave them out")
-      ->excludes(schema);
+      ->excludes(schema)
+      ->excludes(json);
 }
 
 void AnswerFlags::add_penalties_to(CLI::App& command) {
@@ -48,12 +54,20 @@ Status AnswerFlags::apply(const PromptFlags& prompt, CaptionRequest& request) co
   request.sampling.dry_base = penalties_.dry_base;
   request.sampling.dry_allowed_length = penalties_.dry_allowed_length;
   std::string question(seven_point_prompt());
+  const auto file_name = [](const std::string& file) {
+    return std::filesystem::path(file).filename().string();
+  };
   if (!schema_.empty()) {
     FASTVLM_ASSIGN(const std::string text, read_text_file(schema_, kLimit));
-    const std::string name = std::filesystem::path(schema_).filename().string();
-    FASTVLM_ASSIGN(CaptionSchema schema, parse_caption_schema(text, name));
+    FASTVLM_ASSIGN(CaptionSchema schema, parse_caption_schema(text, file_name(schema_)));
     question = schema_prompt(schema);
     request.schema = std::make_shared<const CaptionSchema>(std::move(schema));
+  }
+  if (!json_schema_.empty()) {
+    FASTVLM_ASSIGN(const std::string text, read_text_file(json_schema_, kLimit));
+    FASTVLM_ASSIGN(JsonSchema schema, parse_json_schema(text, file_name(json_schema_)));
+    question = json_schema_prompt(schema);
+    request.json_schema = std::make_shared<const JsonSchema>(std::move(schema));
   }
   FASTVLM_ASSIGN(request.prompt, prompt.read(question));
   return {};

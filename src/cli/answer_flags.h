@@ -12,7 +12,7 @@
 
 namespace fastvlm::cli {
 
-// --schema, --free, and the penalties of SamplingOptions.
+// --schema, --json-schema, --free, and the penalties of SamplingOptions.
 class AnswerFlags {
  public:
   void add_sections_to(CLI::App& command);
@@ -24,6 +24,7 @@ class AnswerFlags {
 
  private:
   std::string schema_;
+  std::string json_schema_;
   bool free_ = false;
   SamplingOptions penalties_;
 };
