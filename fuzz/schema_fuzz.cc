@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "caption/caption_schema.h"
+#include "caption/json_shape.h"
 #include "caption/schema.h"
 #include "caption/tags.h"
 #include "caption/value_text.h"
@@ -27,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const std::string_view halves[] = {text.substr(0, size / 2), text.substr(size / 2)};
   if (fastvlm::clean_length(halves) > 2) std::abort();
+  (void)fastvlm::parse_json_schema(text, "fuzzed");
   const auto schema = fastvlm::parse_caption_schema(text, "fuzzed");
   if (schema.ok()) {
     if (schema->sections.empty()) std::abort();

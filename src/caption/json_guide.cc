@@ -296,10 +296,12 @@ Result<Guide::Step> JsonGuide::in_string(std::span<const TokenId> ids,
     return close_string(cut ? 0 : keep, "");
   }
   const size_t room = most - characters(content);
+  const bool first = value.empty();
   const bool may_end = unfinished.empty() && has_word(content);
   Step step{.keep = ids.size(), .settled = begin_};
-  step.allows = [this, content, unfinished, room, may_end](TokenId id) {
+  step.allows = [this, first, content, unfinished, room, may_end](TokenId id) {
     if (tokens_.is_stop(id)) return may_end;
+    if (first && tokens_.bytes(id).starts_with(' ')) return false;
     const auto index = static_cast<size_t>(id);
     const size_t plain = index < plain_.size() ? plain_[index] : 0;
     if (plain > 0 && unfinished.empty()) return plain <= room;
