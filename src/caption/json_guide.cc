@@ -204,7 +204,7 @@ Result<std::vector<std::vector<TokenId>>> JsonGuide::choices_of(const JsonWriter
 Result<Guide::Step> JsonGuide::next(std::span<const TokenId> ids) {
   if (!started_) {
     started_ = true;
-    return write({}, 0, "");
+    return write({}, "");
   }
   const auto value = ids.subspan(begin_);
   switch (writer_.leaf()) {
@@ -222,8 +222,9 @@ Result<Guide::Step> JsonGuide::next(std::span<const TokenId> ids) {
   return Step{.keep = ids.size(), .settled = ids.size(), .finish = finish_};
 }
 
-// Writes what is certain, after `tail`, behind the first `length` ids.
-Result<Guide::Step> JsonGuide::write(Step step, size_t length, std::string_view tail) {
+// Writes what is certain, after `tail`, behind `ids`, those of the answer that stay.
+Result<Guide::Step> JsonGuide::write(std::span<const TokenId> ids, std::string_view tail) {
+  Step step{.keep = ids.size(), .settled = ids.size()};
   const std::string text = writer_.take_text();
   FASTVLM_ASSIGN(std::vector<TokenId> front, tokens_.encode(tail));
   FASTVLM_ASSIGN(const std::vector<TokenId> certain, tokens_.encode(text));
@@ -233,10 +234,10 @@ Result<Guide::Step> JsonGuide::write(Step step, size_t length, std::string_view 
     step.forced = std::move(front);
     step.forced.insert(step.forced.end(), certain.begin(), certain.end());
   }
-  step.keep = length;
-  step.settled = length;
   if (step.forced.empty() && writer_.leaf() == JsonWriter::Leaf::kDone) step.finish = finish_;
-  FASTVLM_RETURN_IF_ERROR(enter_leaf(length + step.forced.size()));
+  FASTVLM_RETURN_IF_ERROR(enter_leaf(ids.size() + step.forced.size()));
+  // Nothing stands between a number and the decision whether another follows.
+  if (step.forced.empty() && !step.finish) return next(ids);
   return step;
 }
 
@@ -279,9 +280,9 @@ Result<Guide::Step> JsonGuide::in_string(std::span<const TokenId> ids,
   if (!value.empty()) {
     const std::string_view last = tokens_.bytes(value.back());
     const size_t quote = last.find('"');
-    if (tokens_.is_stop(value.back())) return close_string(value.size() - 1, "");
+    if (tokens_.is_stop(value.back())) return close_string(ids, value.size() - 1, "");
     if (quote != std::string_view::npos) {
-      return close_string(value.size() - 1, last.substr(0, quote));
+      return close_string(ids, value.size() - 1, last.substr(0, quote));
     }
   }
   const std::string unfinished(unfinished_end(content));
@@ -291,9 +292,10 @@ Result<Guide::Step> JsonGuide::in_string(std::span<const TokenId> ids,
       finish_ = loop ? FinishReason::kLoop : FinishReason::kLength;
     }
     const auto whole = loop ? value.first(length_before_repeats(value)) : value;
-    const size_t keep = clean_length(tokens_.pieces(whole));
+    size_t keep = clean_length(tokens_.pieces(whole));
+    while (keep > 0 && trimmed(tokens_.bytes(whole[keep - 1])).empty()) --keep;
     const bool cut = !unfinished_end(tokens_.bytes(whole.first(keep))).empty();
-    return close_string(cut ? 0 : keep, "");
+    return close_string(ids, cut ? 0 : keep, "");
   }
   const size_t room = most - characters(content);
   const bool first = value.empty();
@@ -328,9 +330,10 @@ bool JsonGuide::fits_string(std::string_view piece, const std::string& content,
   return true;
 }
 
-Result<Guide::Step> JsonGuide::close_string(size_t keep, std::string_view tail) {
+Result<Guide::Step> JsonGuide::close_string(std::span<const TokenId> ids, size_t keep,
+                                            std::string_view tail) {
   writer_.end_string();
-  return write({}, begin_ + keep, tail);
+  return write(ids.first(begin_ + keep), tail);
 }
 
 Result<Guide::Step> JsonGuide::in_number(std::span<const TokenId> ids,
@@ -339,7 +342,7 @@ Result<Guide::Step> JsonGuide::in_number(std::span<const TokenId> ids,
   const std::string content = tokens_.bytes(value);
   const auto ended_at = [&](size_t keep) {
     writer_.end_value();
-    return write({}, begin_ + keep, "");
+    return write(ids.first(begin_ + keep), "");
   };
   if (!value.empty()) {
     const bool number = number_text(content, integer) != NumberText::kNone;
@@ -367,7 +370,7 @@ Result<Guide::Step> JsonGuide::in_choice(std::span<const TokenId> ids,
   ChoiceStep chosen = next_of_choices(choices_, value);
   if (chosen.complete) {
     writer_.end_value();
-    return write({}, ids.size(), "");
+    return write(ids, "");
   }
   return Step{.keep = ids.size(),
               .settled = begin_,
@@ -383,11 +386,11 @@ Result<Guide::Step> JsonGuide::at_more(std::span<const TokenId> ids,
   };
   if (cap_ == 0 || ends_in_loop(ids.first(begin_))) {
     writer_.decide(false);
-    return write({}, begin_, "");
+    return write(ids.first(begin_), "");
   }
   if (!value.empty()) {
     writer_.decide(starts_with(value.back(), ','));
-    return write({}, begin_, "");
+    return write(ids.first(begin_), "");
   }
   return Step{.keep = ids.size(), .settled = begin_, .allows = [this, starts_with](TokenId id) {
                 return tokens_.is_stop(id) || starts_with(id, ',') || starts_with(id, ']');

@@ -76,14 +76,14 @@ class JsonGuide : public Guide {
 
   Result<Rest> rest(JsonWriter writer) const;
   Result<std::vector<std::vector<TokenId>>> choices_of(const JsonWriter& writer) const;
-  Result<Step> write(Step step, size_t length, std::string_view tail);
+  Result<Step> write(std::span<const TokenId> ids, std::string_view tail);
   Status enter_leaf(size_t length);
   Result<Step> in_string(std::span<const TokenId> ids, std::span<const TokenId> value);
   Result<Step> in_number(std::span<const TokenId> ids, std::span<const TokenId> value);
   Result<Step> in_choice(std::span<const TokenId> ids, std::span<const TokenId> value);
   Result<Step> at_more(std::span<const TokenId> ids, std::span<const TokenId> value);
   // Ends a string after `keep` ids of its value and then `tail`.
-  Result<Step> close_string(size_t keep, std::string_view tail);
+  Result<Step> close_string(std::span<const TokenId> ids, size_t keep, std::string_view tail);
 
   // Whether `piece` may follow an unfinished character and `room` more characters.
   bool fits_string(std::string_view piece, const std::string& content, std::string_view unfinished,
