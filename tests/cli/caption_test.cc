@@ -104,6 +104,22 @@ TEST_F(CaptionCommandTest, SectionsOfASchemaFile) {
   EXPECT_EQ(run({"--dry-base", "2"}).code, 1);  // of nothing
 }
 
+TEST_F(CaptionCommandTest, JsonOfASchemaFile) {
+  const std::filesystem::path folder = shared_folder_->path();
+  std::ofstream(folder / "facts.json") << R"({"type": "object", "properties": {
+      "time": {"enum": ["night"]}, "text": {"type": "string", "maxLength": 5}}})";
+  const auto run = [&](const char* file) {
+    return test::fastvlm({"caption", "a.png", "--model", "tiny", "--json-schema", file},
+                         {.folder = folder});
+  };
+  const test::Run made = run("facts.json");
+  EXPECT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, StartsWith(R"({"time": "night", "text": ")"));
+  EXPECT_TRUE(json::parse(made.out, nullptr, false).is_object()) << made.out;
+  std::ofstream(folder / "bad_facts.json") << R"({"type": "string", "pattern": "x"})";
+  expect_error(run("bad_facts.json"), 2, "bad_facts.json: $: \"pattern\" here");
+}
+
 TEST_F(CaptionCommandTest, PenaltiesAreInTheProvenance) {
   const test::Run run = caption({"a.png", "--json", "--repetition-penalty", "1.2",
                                  "--dry-multiplier", "0.8", "--dry-allowed-length", "3"});
