@@ -47,12 +47,23 @@ std::string describe_precision(const Precision& precision) {
 }
 
 std::string describe_sampling(const SamplingOptions& sampling, int beams) {
-  std::string text = beams > 1 ? cat(beams, " beams") : "";
-  const std::string separator = text.empty() ? "" : ", ";
-  if (sampling.temperature <= 0) return text.empty() ? "greedy" : text;
-  text += cat(separator, "temperature ", sampling.temperature);
-  if (sampling.top_k > 0) text += cat(", top_k ", sampling.top_k);
-  if (sampling.top_p < 1) text += cat(", top_p ", sampling.top_p);
+  std::vector<std::string> parts;
+  if (beams > 1) parts.push_back(cat(beams, " beams"));
+  if (sampling.temperature > 0) {
+    parts.push_back(cat("temperature ", sampling.temperature));
+    if (sampling.top_k > 0) parts.push_back(cat("top_k ", sampling.top_k));
+    if (sampling.top_p < 1) parts.push_back(cat("top_p ", sampling.top_p));
+  }
+  if (parts.empty()) parts.emplace_back("greedy");
+  if (sampling.repetition_penalty != 1) {
+    parts.push_back(cat("repetition_penalty ", sampling.repetition_penalty));
+  }
+  if (sampling.dry_multiplier > 0) {
+    parts.push_back(cat("dry ", sampling.dry_multiplier, " (base ", sampling.dry_base,
+                        ", allowed length ", sampling.dry_allowed_length, ")"));
+  }
+  std::string text;
+  for (const std::string& part : parts) text += cat(text.empty() ? "" : ", ", part);
   return text;
 }
 

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "caption/caption_schema.h"
+#include "caption/json_shape.h"
 #include "caption/prompt.h"
 #include "caption/schema.h"
 #include "caption/tags.h"
@@ -32,15 +35,21 @@ struct TagDetector {
 
 struct CaptionRequest {
   std::string prompt{seven_point_prompt()};
+  // The sections that the answer is made to have. None: the seven points where the prompt asks for
+  // them, else a free answer.
+  std::shared_ptr<const CaptionSchema> schema;
+  std::shared_ptr<const JsonSchema> json_schema;  // in its place: the answer is JSON that fits
+  bool free = false;                              // the model writes as it likes, headers too
   std::vector<Tag> tags;                 // in the order in which they are to stand in the prompt
   std::optional<TagDetector> tagged_by;  // none: a person or a file
   PromptOrder order = PromptOrder::kImageFirst;
   SamplingOptions sampling;  // greedy
-  int beams = 1;
+  int beams = 1;             // with more than one an answer is free, and a schema is refused
   int64_t max_tokens = 256;
-  bool stop_on_loop = true;  // end an answer that only repeats itself; not with beams
+  bool stop_on_loop = true;  // end a free answer that only repeats itself; not with beams
   // Called with pieces of the answer as they come, whole characters only; joined they are the
-  // caption's text. Returning false ends the answer. With beams the whole answer comes at the end.
+  // caption's text. Returning false ends the answer. Under a schema a section comes when it is
+  // finished, with beams the whole answer at the end.
   std::function<bool(std::string_view piece)> on_text = {};
 };
 
@@ -60,6 +69,8 @@ struct Provenance {
   int beams = 1;
   int64_t max_tokens = 0;
   std::optional<TagDetector> tagged_by;
+  std::string schema;         // that the answer was made to fit: its name; empty: a free answer
+  std::string schema_sha256;  // of its file
 };
 
 struct Timings {
@@ -79,9 +90,18 @@ struct Timings {
       const;  // of the answer after its first token; 0 when there is nothing to measure
 };
 
+struct CaptionSection {
+  std::string key;                     // "main_focus"
+  std::string title;                   // "Main Focus"
+  std::optional<std::string> text;     // none: the answer has no such section
+  std::optional<FinishReason> finish;  // why it ends; none in a free answer
+};
+
 struct Caption {
   std::string text;  // the answer without blanks at its ends
-  Sections sections;
+  std::vector<CaptionSection>
+      sections;  // none of JSON; of the schema; those found in a free answer, all seven
+  // Of an answer under a schema: kLength if a section ended so, else kLoop if one did.
   FinishReason finish = FinishReason::kStop;
   std::vector<Tag> tags;
   Provenance provenance;
@@ -94,7 +114,7 @@ std::string_view order_name(PromptOrder order);           // "python", "ios": as
 std::string_view arithmetic_name(Arithmetic arithmetic);  // "fp32", "bf16", "int8"
 // "int8", or "vision fp32, language int8" where they differ.
 std::string describe_precision(const Precision& precision);
-// "greedy", "temperature 0.2, top_k 50, top_p 0.9", "4 beams".
+// "greedy", "temperature 0.2, top_k 50, top_p 0.9", "4 beams", "greedy, repetition_penalty 1.1".
 std::string describe_sampling(const SamplingOptions& sampling, int beams);
 
 }  // namespace fastvlm

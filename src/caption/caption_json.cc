@@ -11,11 +11,19 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json sections_json(const Sections& sections) {
+Json sections_json(const std::vector<CaptionSection>& sections) {
   Json object = Json::object();
-  for (const Section section : kAllSections) {
-    const auto& text = sections[static_cast<size_t>(section)];
-    object[std::string(section_key(section))] = text ? Json(*text) : Json(nullptr);
+  for (const CaptionSection& section : sections) {
+    object[section.key] = section.text ? Json(*section.text) : Json(nullptr);
+  }
+  return object;
+}
+
+Json finish_reasons_json(const std::vector<CaptionSection>& sections) {
+  Json object = Json::object();
+  for (const CaptionSection& section : sections) {
+    object[section.key] =
+        section.finish ? Json(finish_reason_name(*section.finish)) : Json(nullptr);
   }
   return object;
 }
@@ -60,6 +68,9 @@ Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
                  {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
                  {"seed", provenance.sampling.seed},
                  {"max_tokens", provenance.max_tokens}};
+  if (!provenance.schema.empty()) {
+    object["schema"] = {{"name", provenance.schema}, {"sha256", provenance.schema_sha256}};
+  }
   if (provenance.tagged_by) object["detector"] = detector_json(*provenance.tagged_by);
   return object;
 }
@@ -92,9 +103,12 @@ std::string to_json(const Caption& caption, const ModelIdentity& model, std::str
   Json object = {{"image", image},
                  {"text", caption.text},
                  {"sections", sections_json(caption.sections)},
-                 {"finish_reason", finish_reason_name(caption.finish)},
-                 {"tags", tags_json(caption.tags)},
-                 {"provenance", provenance_json(caption.provenance, model)}};
+                 {"finish_reason", finish_reason_name(caption.finish)}};
+  if (!caption.provenance.schema.empty() && !caption.sections.empty()) {
+    object["finish_reasons"] = finish_reasons_json(caption.sections);
+  }
+  object["tags"] = tags_json(caption.tags);
+  object["provenance"] = provenance_json(caption.provenance, model);
   if (options.timings) object["timings"] = timings_json(caption.timings);
   return object.dump(options.pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
 }

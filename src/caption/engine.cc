@@ -8,6 +8,8 @@
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/json_guide.h"
+#include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
 #include "vision/tower_plan.h"
 
@@ -268,12 +270,64 @@ Result<ModelIdentity> Engine::identity() const {
   return *identity_;
 }
 
+namespace {
+
+// What the answer is made to fit; null: it is free.
+const CaptionSchema* schema_of(const CaptionRequest& request) {
+  if (request.free || request.json_schema) return nullptr;
+  if (request.schema) return request.schema.get();
+  const bool asked = request.beams == 1 && request.prompt == seven_point_prompt();
+  return asked ? &seven_point_schema() : nullptr;
+}
+
+// Quotes, colons, stars and line ends: text that repeats them is not the model repeating itself.
+bool breaks_sequence(const Tokenizer& tokenizer, TokenId id) {
+  return tokenizer.token_bytes(id).find_first_of("\n:\"*") != std::string_view::npos;
+}
+
+std::vector<CaptionSection> sections_found(std::string_view text) {
+  std::vector<CaptionSection> sections;
+  const Sections found = parse_sections(text);
+  for (const Section section : kAllSections) {
+    sections.push_back({std::string(section_key(section)), std::string(section_title(section)),
+                        found[static_cast<size_t>(section)], std::nullopt});
+  }
+  return sections;
+}
+
+std::vector<CaptionSection> sections_made(const CaptionSchema& schema,
+                                          const std::vector<GuidedSection>& made) {
+  std::vector<CaptionSection> sections;
+  for (size_t i = 0; i < schema.sections.size(); ++i) {
+    CaptionSection section{schema.sections[i].key, schema.sections[i].title, {}, {}};
+    if (i < made.size()) {
+      section.text = made[i].text;
+      section.finish = made[i].finish;
+    }
+    sections.push_back(std::move(section));
+  }
+  return sections;
+}
+
+}  // namespace
+
 // A prompt as ids and what is known before any work.
 struct Session::Prompt {
   std::vector<TokenId> ids;
   int64_t image_tokens = 0;
   int64_t positions = 0;
   std::string sha256;
+  // Of an answer that is made to fit something: one of the guides, and what it is.
+  const CaptionSchema* schema = nullptr;
+  std::optional<SectionGuide> sections;
+  std::optional<JsonGuide> json;
+  std::string schema_name;
+  std::string schema_sha256;
+
+  Guide* guide() {
+    if (json) return &*json;
+    return sections ? &*sections : nullptr;
+  }
 };
 
 Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
@@ -289,7 +343,30 @@ Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   FASTVLM_RETURN_IF_ERROR(check_positions(engine_->checkpoint().config().max_context,
                                           prompt.positions, request.max_tokens));
   prompt.sha256 = sha256_hex(question);
+  FASTVLM_RETURN_IF_ERROR(constrain(request, prompt));
   return prompt;
+}
+
+Status Session::constrain(const CaptionRequest& request, Prompt& prompt) const {
+  const Tokenizer& tokenizer = engine_->tokenizer();
+  prompt.schema = schema_of(request);
+  if (request.free || (prompt.schema == nullptr && !request.json_schema)) return {};
+  if (request.beams > 1 || (request.schema && request.json_schema)) {
+    return error(Code::kUsage, "expected one beam with a schema, and one schema, found more",
+                 "ask for a free answer, or for one of them");
+  }
+  if (request.json_schema) {
+    prompt.schema_name = request.json_schema->name;
+    prompt.schema_sha256 = request.json_schema->sha256;
+    FASTVLM_ASSIGN(prompt.json, JsonGuide::make(*request.json_schema, tokenizer,
+                                                engine_->stop_ids(), request.max_tokens));
+    return {};
+  }
+  prompt.schema_name = prompt.schema->name;
+  prompt.schema_sha256 = prompt.schema->sha256;
+  FASTVLM_ASSIGN(prompt.sections, SectionGuide::make(*prompt.schema, tokenizer, engine_->stop_ids(),
+                                                     request.max_tokens));
+  return {};
 }
 
 Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
@@ -315,15 +392,17 @@ KvCache& Session::cache_for(int64_t positions) {
   return *cache_;
 }
 
-Result<Decoded> Session::answer(const Qwen2& language, const Prompt& prompt,
-                                std::span<const float> rows, const CaptionRequest& request,
-                                std::string& text) {
+Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::span<const float> rows,
+                                const CaptionRequest& request, std::string& text) {
   TextSink sink(engine_->tokenizer(), request.on_text);
   DecodingOptions options;
   options.sampling = request.sampling;
   options.max_tokens = request.max_tokens;
   options.stop_on_loop = request.stop_on_loop;
   options.stop_ids = engine_->stop_ids();
+  options.breaks_sequence = [this](TokenId id) {
+    return breaks_sequence(engine_->tokenizer(), id);
+  };
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
   Decoded decoded;
   if (request.beams > 1) {
@@ -332,8 +411,12 @@ Result<Decoded> Session::answer(const Qwen2& language, const Prompt& prompt,
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
     options.on_token = [&sink](TokenId id) { return sink.push(id); };
+    Guide* guide = prompt.guide();
     FASTVLM_ASSIGN(decoded,
-                   decode(language, cache, rows.data(), prompt.positions, options, *pool_));
+                   guide == nullptr
+                       ? decode(language, cache, rows.data(), prompt.positions, options, *pool_)
+                       : decode_guided(language, cache, rows.data(), prompt.positions, *guide,
+                                       options, *pool_));
   }
   sink.finish();
   text = std::move(sink.text());
@@ -341,7 +424,7 @@ Result<Decoded> Session::answer(const Qwen2& language, const Prompt& prompt,
 }
 
 Result<Caption> Session::caption(const Image& image, const CaptionRequest& request) {
-  FASTVLM_ASSIGN(const Prompt prompt, prepare(request));
+  FASTVLM_ASSIGN(Prompt prompt, prepare(request));
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
   Stopwatch watch;
@@ -349,12 +432,17 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   caption.timings.load_seconds += watch.lap();
   FASTVLM_ASSIGN(const std::vector<float> rows, splice(*language, prompt.ids, projected));
   FASTVLM_ASSIGN(const Decoded decoded, answer(*language, prompt, rows, request, caption.text));
-  caption.sections = parse_sections(caption.text);
+  if (prompt.sections) {
+    caption.sections = sections_made(*prompt.schema, prompt.sections->sections());
+  } else if (!prompt.json) {
+    caption.sections = sections_found(caption.text);
+  }
   caption.finish = decoded.finish;
   caption.tags = request.tags;
-  caption.provenance = {prompt.sha256,        request.order,    describe(engine_->preprocessing()),
-                        engine_->precision(), request.sampling, request.beams,
-                        request.max_tokens,   request.tagged_by};
+  caption.provenance = {prompt.sha256,        request.order,     describe(engine_->preprocessing()),
+                        engine_->precision(), request.sampling,  request.beams,
+                        request.max_tokens,   request.tagged_by, prompt.schema_name,
+                        prompt.schema_sha256};
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

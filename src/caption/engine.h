@@ -129,7 +129,8 @@ class Session {
   // The pool must outlive the session.
   Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
 
-  // `image` is upright. Errors: kUsage (options out of range), kLimit (a prompt that does not fit),
+  // `image` is upright. Errors: kUsage (options out of range, too few tokens for the sections of a
+  // schema), kLimit (a prompt that does not fit),
   // kInvalid (a model whose numbers are not finite).
   Result<Caption> caption(const Image& image, const CaptionRequest& request);
 
@@ -137,8 +138,9 @@ class Session {
   struct Prompt;
 
   Result<Prompt> prepare(const CaptionRequest& request) const;
+  Status constrain(const CaptionRequest& request, Prompt& prompt) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
-  Result<Decoded> answer(const Qwen2& language, const Prompt& prompt, std::span<const float> rows,
+  Result<Decoded> answer(const Qwen2& language, Prompt& prompt, std::span<const float> rows,
                          const CaptionRequest& request, std::string& text);
   KvCache& cache_for(int64_t positions);
 

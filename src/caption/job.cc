@@ -63,6 +63,14 @@ Status interrupted() {
                "the same command goes on where this one stopped");
 }
 
+// What the answer is made to fit.
+std::string describe_sections(const CaptionRequest& request) {
+  if (request.free) return "free";
+  if (request.schema) return cat(request.schema->name, " ", request.schema->sha256);
+  if (request.json_schema) return cat(request.json_schema->name, " ", request.json_schema->sha256);
+  return "as the prompt asks";
+}
+
 }  // namespace
 
 fs::path output_of(const JobOutputs& outputs, OutputFormat format, const Picture& picture) {
@@ -112,6 +120,7 @@ Result<JobSettings> job_settings(const CaptionRequest& request, const Engine& en
                      {"preprocessing", describe(engine.preprocessing())},
                      {"exif", upright ? "applied" : "ignored"},
                      {"prompt_sha256", sha256_hex(request.prompt)},
+                     {"sections", describe_sections(request)},
                      {"tags", tags},
                      {"order", std::string(order_name(request.order))},
                      {"sampling", describe_sampling(request.sampling, request.beams)},

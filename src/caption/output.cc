@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "caption/caption_style.h"
 #include "caption/xmp.h"
 
 namespace fastvlm {
@@ -38,60 +39,33 @@ std::string text_field(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-bool has_sections(const WrittenCaption& caption) {
-  return std::any_of(caption.sections.begin(), caption.sections.end(),
-                     [](const auto& section) { return section.has_value(); });
-}
-
-// On one line: every run of blanks and line ends is a space.
-std::string one_line(std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
-    if (!blank) {
-      line += c;
-    } else if (!line.empty() && line.back() != ' ') {
-      line += ' ';
-    }
-  }
-  return std::string(trimmed(line));
-}
-
-// What the sections say, without their headers; an answer without sections as it is.
-std::string paragraph(const WrittenCaption& caption) {
-  if (!has_sections(caption)) return one_line(caption.text);
-  std::string text;
-  for (const auto& section : caption.sections) {
-    const std::string line = section ? one_line(*section) : "";
-    if (line.empty()) continue;
-    text += cat(text.empty() ? "" : " ", line);
-    if (std::string_view(".!?").find(text.back()) == std::string_view::npos) text += '.';
-  }
-  return text;
-}
-
-// `level` signs before each header.
-std::string markdown(const WrittenCaption& caption, std::string_view level) {
-  if (!has_sections(caption)) return caption.text + "\n";
-  std::string text;
+// The seven points have titles; a section of another schema goes by its key.
+std::string title_of(std::string_view key) {
   for (const Section section : kAllSections) {
-    const auto& body = caption.sections[static_cast<size_t>(section)];
-    if (!body) continue;
-    text += cat(text.empty() ? "" : "\n", level, " ", section_title(section), "\n\n", *body, "\n");
+    if (section_key(section) == key) return std::string(section_title(section));
   }
-  return text;
+  return std::string(key);
 }
 
-std::string csv_header() {
+std::vector<TitledText> parts_of(const WrittenCaption& caption) {
+  if (!caption.made || caption.sections.empty()) return parts_of_answer(caption.text);
+  std::vector<TitledText> parts;
+  for (const auto& [key, text] : caption.sections) parts.push_back({title_of(key), text});
+  return parts;
+}
+
+std::string csv_header(const std::vector<std::string>& columns) {
   std::string line = "image,text";
-  for (const Section section : kAllSections) line += cat(",", section_key(section));
+  for (const std::string& key : columns) line += cat(",", csv_field(key));
   return line + ",finish_reason\n";
 }
 
-std::string csv_line(const WrittenCaption& caption) {
+std::string csv_line(const WrittenCaption& caption, const std::vector<std::string>& columns) {
   std::string line = cat(csv_field(caption.image), ",", csv_field(caption.text));
-  for (const auto& section : caption.sections) {
-    line += cat(",", section ? csv_field(*section) : "");
+  for (const std::string& key : columns) {
+    const auto found = std::find_if(caption.sections.begin(), caption.sections.end(),
+                                    [&](const auto& section) { return section.first == key; });
+    line += cat(",", found == caption.sections.end() ? "" : csv_field(found->second));
   }
   return cat(line, ",", caption.finish_reason, "\n");
 }
@@ -100,13 +74,9 @@ std::string pretty(const std::string& json) {
   return Json::parse(json, nullptr, false).dump(2) + "\n";
 }
 
-// A file for all pictures: what stands before the first, before each, and after the last.
-std::string opening(OutputFormat format) {
-  if (format == OutputFormat::kJson) return "[";
-  return format == OutputFormat::kCsv ? csv_header() : "";
-}
-
-std::string piece(OutputFormat format, const WrittenCaption& caption, bool first) {
+// A piece of a file for all pictures, with what stands before it.
+std::string piece(OutputFormat format, const WrittenCaption& caption, bool first,
+                  const std::vector<std::string>& columns) {
   const std::string separator = first ? "" : "\n";
   switch (format) {
     case OutputFormat::kJson:
@@ -114,11 +84,13 @@ std::string piece(OutputFormat format, const WrittenCaption& caption, bool first
     case OutputFormat::kJsonLines:
       return caption.json + "\n";
     case OutputFormat::kCsv:
-      return csv_line(caption);
+      return cat(first ? csv_header(columns) : "", csv_line(caption, columns));
     case OutputFormat::kMarkdown:
-      return cat(separator, "# ", printable(caption.image), "\n\n", markdown(caption, "##"));
+      return cat(separator, "# ", printable(caption.image), "\n\n", as_markdown(parts_of(caption)),
+                 "\n");
     case OutputFormat::kParagraph:
-      return cat(separator, "== ", printable(caption.image), " ==\n", paragraph(caption), "\n");
+      return cat(separator, "== ", printable(caption.image), " ==\n",
+                 as_paragraph(parts_of(caption)), "\n");
     default:
       return cat(separator, "== ", printable(caption.image), " ==\n", caption.text, "\n");
   }
@@ -141,7 +113,8 @@ std::string_view format_extension(OutputFormat format) {
 Result<std::vector<OutputFormat>> parse_formats(std::string_view names) {
   std::vector<OutputFormat> formats;
   for (const std::string& part : split(names, ',')) {
-    const std::string_view name = trimmed(part);
+    const std::string_view given = trimmed(part);
+    const std::string_view name = given == "text" ? "txt" : given;  // as on stdout
     const auto* found = std::find_if(kFormats.begin(), kFormats.end(),
                                      [&](const Named& each) { return each.name == name; });
     if (found == kFormats.end()) {
@@ -186,12 +159,12 @@ Result<WrittenCaption> parse_caption(std::string_view json, bool timings) {
   caption.finish_reason = text_field(object, "finish_reason");
   const auto sections = object.find("sections");
   if (sections != object.end() && sections->is_object()) {
-    for (const Section section : kAllSections) {
-      const std::string key(section_key(section));
-      if (!sections->contains(key) || !(*sections)[key].is_string()) continue;
-      caption.sections[static_cast<size_t>(section)] = text_field(*sections, key.c_str());
+    for (const auto& [key, text] : sections->items()) {
+      caption.columns.push_back(key);
+      if (text.is_string()) caption.sections.emplace_back(key, text.get<std::string>());
     }
   }
+  caption.made = object.contains("finish_reasons");
   caption.json = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   return caption;
 }
@@ -199,16 +172,16 @@ Result<WrittenCaption> parse_caption(std::string_view json, bool timings) {
 std::string render(OutputFormat format, const WrittenCaption& caption) {
   switch (format) {
     case OutputFormat::kParagraph:
-      return paragraph(caption) + "\n";
+      return as_paragraph(parts_of(caption)) + "\n";
     case OutputFormat::kJson:
       return pretty(caption.json);
     case OutputFormat::kMarkdown:
-      return markdown(caption, "##");
+      return as_markdown(parts_of(caption)) + "\n";
     case OutputFormat::kXmp:
       return xmp_packet(caption.text);
     case OutputFormat::kJsonLines:
     case OutputFormat::kCsv:
-      return opening(format) + piece(format, caption, true);
+      return piece(format, caption, true, caption.columns);
     case OutputFormat::kText:
       break;
   }
@@ -218,15 +191,21 @@ std::string render(OutputFormat format, const WrittenCaption& caption) {
 Result<OutputFile> OutputFile::create(const std::filesystem::path& path, OutputFormat format) {
   FASTVLM_ASSIGN(AtomicFile file, AtomicFile::create(path));
   OutputFile output(std::move(file), format);
-  FASTVLM_RETURN_IF_ERROR(output.write(opening(format)));
+  if (format == OutputFormat::kJson) FASTVLM_RETURN_IF_ERROR(output.write("["));
   return output;
 }
 
 Status OutputFile::add(const WrittenCaption& caption) {
-  return write(piece(format_, caption, std::exchange(first_, false)));
+  if (first_) columns_ = caption.columns;
+  return write(piece(format_, caption, std::exchange(first_, false), columns_));
 }
 
 Status OutputFile::finish() {
+  if (first_ && format_ == OutputFormat::kCsv) {
+    std::vector<std::string> columns;
+    for (const Section section : kAllSections) columns.emplace_back(section_key(section));
+    FASTVLM_RETURN_IF_ERROR(write(csv_header(columns)));
+  }
   FASTVLM_RETURN_IF_ERROR(write(ending(format_)));
   return file_.commit();
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -32,7 +33,10 @@ bool is_for_all(OutputFormat format);   // has a form for all pictures: all but 
 struct WrittenCaption {
   std::string image;
   std::string text;
-  Sections sections;
+  std::vector<std::pair<std::string, std::string>>
+      sections;                      // key and text of those that are there
+  std::vector<std::string> columns;  // keys of all sections that its schema has
+  bool made = false;                 // by a schema, not found in a free answer
   std::string finish_reason;
   std::string json;  // on one line
 };
@@ -56,6 +60,7 @@ class OutputFile {
 
   AtomicFile file_;
   OutputFormat format_;
+  std::vector<std::string> columns_;  // of the first caption
   bool first_ = true;
 };
 

@@ -5,6 +5,8 @@
 
 #include "base/cpu.h"
 #include "caption/caption_json.h"
+#include "caption/caption_style.h"
+#include "cli/answer_flags.h"
 #include "cli/caption_job.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -22,10 +24,12 @@ struct CaptionCommand {
   ModelFlags model;
   ImageFlags image;
   PromptFlags prompt;
+  AnswerFlags answer;
   TagSource tags;
   ThreadPool* team = nullptr;
   CaptionRequest request;
   bool json = false;
+  CaptionStyle style = CaptionStyle::kText;
   bool stream = false;
   bool stats = false;
   bool watching = false;  // fastvlm watch
@@ -33,6 +37,7 @@ struct CaptionCommand {
   bool output_failed = false;
 
   Exit run();
+  Status read_style();
   Status find_pictures();
   Status prepare_request();
   Exit caption_all(Session& session, const Engine& engine);
@@ -63,7 +68,7 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
     const JsonOptions options{stats, pictures.size() == 1};
     return put(to_json(caption, identity, name, options) + "\n");
   }
-  return put(stream ? "\n" : caption.text + "\n");
+  return put(stream ? "\n" : in_style(caption, style) + "\n");
 }
 
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const Picture& picture,
@@ -127,6 +132,22 @@ Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFi
   return run_caption_job(job, caption);
 }
 
+// --format says how stdout looks, or which files are written.
+Status CaptionCommand::read_style() {
+  const std::string& format = files.format();
+  if (files.given() || format.empty()) return {};
+  json = json || format == "json";
+  if (json || format == "text" || format == "txt") return {};
+  const auto found = named_style(format);
+  if (!found) {
+    return error(Code::kUsage,
+                 cat("--format ", format, ": expected text, paragraph, markdown or json on stdout"),
+                 "for files give --out with a file or a folder, or --sidecar");
+  }
+  style = *found;
+  return {};
+}
+
 // A few files that are named stay as they are, in their order.
 Status CaptionCommand::find_pictures() {
   if (watching) return {};  // they come as they come
@@ -141,22 +162,20 @@ Status CaptionCommand::find_pictures() {
 }
 
 Status CaptionCommand::prepare_request() {
-  FASTVLM_ASSIGN(request.prompt, prompt.read(seven_point_prompt()));
+  FASTVLM_RETURN_IF_ERROR(answer.apply(prompt, request));
   request.order = prompt.prompt_order();
   return check(request.sampling);
 }
 
 Exit CaptionCommand::run() {
   if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, stats);
-  if (!files.given() && !files.format().empty()) {
-    return report(error(Code::kUsage, cat("--format ", files.format(), ": is for files"),
-                        "give --out with a file or a folder, or --sidecar"));
-  }
+  if (const Status bad = read_style(); !bad.ok()) return report(bad);
   if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
   JobFiles to;
   if (files.given()) {
-    const std::vector<std::filesystem::path> inputs{selection.list(), prompt.file, tags.listed()};
+    const std::vector<std::filesystem::path> inputs{selection.list(), prompt.file, tags.listed(),
+                                                    answer.schema(), answer.json_schema()};
     auto prepared = prepare_files(files, selection, places, pictures, inputs);
     if (!prepared.ok()) return report(prepared.status());
     to = std::move(*prepared);
@@ -173,11 +192,12 @@ Exit CaptionCommand::run() {
   return files.given() ? run_job(session, **engine, to) : caption_all(session, **engine);
 }
 
-void add_answer_options(CLI::App& app, CaptionRequest& request) {
-  app.add_option("--max-tokens", request.max_tokens, "Longest answer, in tokens")
+void add_answer_options(CLI::App& app, CaptionCommand& command) {
+  command.answer.add_sections_to(app);
+  app.add_option("--max-tokens", command.request.max_tokens, "Longest answer, in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
-  SamplingOptions& sampling = request.sampling;
+  SamplingOptions& sampling = command.request.sampling;
   app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
@@ -187,6 +207,7 @@ void add_answer_options(CLI::App& app, CaptionRequest& request) {
   app.add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command.answer.add_penalties_to(app);
   app.add_option("--seed", sampling.seed, "Of the draws, and of --shuffle")
       ->check(is_seed())
       ->capture_default_str();
@@ -213,15 +234,16 @@ void add_caption(CLI::App& program, Command& chosen) {
       app->add_flag("--json", command->json,
                     "One JSON object a picture (docs/caption.schema.json); with --out or --sidecar "
                     "one on the run");
-  CLI::Option* stream =
-      app->add_flag("--stream", command->stream, "Print the text as it comes")->excludes(json);
+  CLI::Option* stream = app->add_flag("--stream", command->stream,
+                                      "Print the text as it comes, sections when finished")
+                            ->excludes(json);
   app->add_flag("--stats", command->stats, "Also show timings");
-  add_answer_options(*app, command->request);
+  add_answer_options(*app, *command);
   add_model_options(*app, *command);
   command->selection.add_to(*app);
   command->files.add_to(*app);
   command->files.add_gallery_to(*app);
-  for (const char* to_files : {"--out", "--sidecar", "--journal", "--gallery"}) {
+  for (const char* to_files : {"--out", "--sidecar", "--journal", "--gallery", "--format"}) {
     stream->excludes(app->get_option(to_files));
   }
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
@@ -238,7 +260,7 @@ void add_watch(CLI::App& program, Command& chosen) {
       ->required();
   command->prompt.add_prompt_to(*app);
   app->add_flag("--stats", command->stats, "Timings in JSON outputs");
-  add_answer_options(*app, command->request);
+  add_answer_options(*app, *command);
   add_model_options(*app, *command);
   command->selection.add_filters_to(*app);
   command->files.add_to(*app);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 
+#include "cli/answer_flags.h"
 #include "cli/caption_set.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -46,6 +47,7 @@ struct EvaluateCommand {
   ImageFlags image;
   PromptFlags prompt;
   CaptionRequest request;
+  AnswerFlags answer;
   std::string predictions_out;
   size_t limit = 0;  // 0: all
 
@@ -121,7 +123,7 @@ Result<Evaluation> EvaluateCommand::evaluate_model(const CaptionFile& reference_
   FASTVLM_ASSIGN(EvaluationSet set, reference_set(reference_file, pairing));
   FASTVLM_RETURN_IF_ERROR(attach_tags(set));
   if (limit > 0 && set.images.size() > limit) set.images.resize(limit);
-  FASTVLM_ASSIGN(request.prompt, prompt.read(seven_point_prompt()));
+  FASTVLM_RETURN_IF_ERROR(answer.apply(prompt, request));
   request.order = prompt.prompt_order();
   FASTVLM_ASSIGN(const auto pool, model.prepare());
   FASTVLM_ASSIGN(const auto engine, load_engine(model, image, *pool));
@@ -334,8 +336,9 @@ void add_captioning_options(CLI::App& app, EvaluateCommand& command) {
   command.image.add_to(app);
   command.prompt.add_prompt_to(app);
   command.prompt.add_order_to(app);
-  for (const char* name :
-       {"--model", "--vision-tower", "--precision", "--prompt", "--prompt-file"}) {
+  command.answer.add_sections_to(app);
+  for (const char* name : {"--model", "--vision-tower", "--precision", "--prompt", "--prompt-file",
+                           "--schema", "--free"}) {
     app.get_option(name)->needs(data);
   }
 }

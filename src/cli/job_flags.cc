@@ -194,9 +194,10 @@ void OutputFlags::add_to(CLI::App& command) {
   command.add_flag("--sidecar", sidecar_, "A file beside each picture: a.txt for a.jpg")
       ->group(group);
   command
-      .add_option("--format", format_,
-                  "txt, paragraph, json, jsonl, csv, markdown, xmp; several with commas [that of "
-                  "--out, or txt]")
+      .add_option(
+          "--format", format_,
+          "Files: txt, paragraph, json, jsonl, csv, markdown, xmp; several with commas [that "
+          "of --out, or txt]. Stdout: text, paragraph, markdown or json")
       ->option_text("LIST")
       ->group(group);
   command

@@ -45,6 +45,7 @@ Status PredictCommand::run() {
   request.order = prompt.prompt_order();
   request.max_tokens = kMaxTokens;
   request.stop_on_loop = false;
+  request.free = true;
   if (request.sampling.temperature <= 0) request.sampling.temperature = 0;
   if (request.sampling.temperature > 0) request.sampling.top_k = kTopK;
   request.sampling.top_p = top_p.value_or(1.0);

@@ -249,6 +249,10 @@ class BeamSearch {
 Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
                             int beams, const DecodingOptions& options, ThreadPool& pool) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
+  if (options.sampling.dry_multiplier > 0) {
+    return error(Code::kUsage, "dry_multiplier: expected 0 with beams",
+                 "ask for one beam, or use the repetition penalty");
+  }
   const auto fewest_tokens = static_cast<int64_t>(options.stop_ids.size()) + 2;
   if (beams < 1 || beams > kMostBeams || model.config().vocab_size < fewest_tokens) {
     return error(

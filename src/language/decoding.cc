@@ -30,17 +30,34 @@ Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
                "make the cache as long as prompt and answer together");
 }
 
-bool ends_in_loop(std::span<const int32_t> ids) {
+namespace {
+
+// The length of the block that the ids end in four times over; 0: none.
+size_t looping_block(std::span<const int32_t> ids) {
   constexpr size_t kLongestBlock = 64, kRepeats = 4, kLeastCovered = 32;
   for (size_t block = 1; block <= kLongestBlock; ++block) {
     const size_t covered = std::max(kRepeats * block, kLeastCovered);
-    if (covered > ids.size()) return false;
+    if (covered > ids.size()) return 0;
     const auto tail = ids.last(covered);
     if (std::equal(tail.begin() + static_cast<std::ptrdiff_t>(block), tail.end(), tail.begin())) {
-      return true;
+      return block;
     }
   }
-  return false;
+  return 0;
+}
+
+}  // namespace
+
+bool ends_in_loop(std::span<const int32_t> ids) {
+  return looping_block(ids) > 0;
+}
+
+size_t length_before_repeats(std::span<const int32_t> ids) {
+  const size_t block = looping_block(ids);
+  if (block == 0) return ids.size();
+  size_t kept = ids.size();
+  while (kept > block && ids[kept - 1] == ids[kept - 1 - block]) --kept;
+  return kept;
 }
 
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
@@ -48,7 +65,7 @@ Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_r
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   Decoded answer;
   answer.ids.reserve(static_cast<size_t>(options.max_tokens));
-  Sampler sampler(options.sampling);
+  Sampler sampler(options.sampling, options.breaks_sequence);
   std::vector<int32_t> seen = options.penalized_ids;
   std::vector<float> row(static_cast<size_t>(model.config().hidden_size));
   std::vector<float> logits;

@@ -28,9 +28,10 @@ struct DecodingOptions {
   SamplingOptions sampling = {};
   int64_t max_tokens = 256;
   std::vector<int32_t> stop_ids = {};  // any of them ends the answer; it is not part of it
-  // What the repetition penalty knows besides the answer. Hugging Face's generate() knows nothing
+  // What the penalties know besides the answer. Hugging Face's generate() knows nothing
   // more when it is given embeddings, as predict.py does.
   std::vector<int32_t> penalized_ids = {};
+  IdPredicate breaks_sequence = {};               // see penalize_repeated_sequences
   bool stop_on_loop = false;                      // see ends_in_loop
   std::function<bool(int32_t id)> on_token = {};  // each id; false ends the answer after it
 
@@ -52,8 +53,8 @@ Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_r
 
 // The same by `beams` parallel answers, with the rules of Hugging Face's beam search (length
 // penalty 1, no early stopping, one answer returned); with a temperature, its beam sampling.
-// on_token and stop_on_loop do not apply, since no id is certain before the end. Afterwards the
-// cache holds the prompt.
+// on_token and stop_on_loop do not apply, since no id is certain before the end; the penalty on
+// repeated sequences is refused. Afterwards the cache holds the prompt.
 Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
                             int beams, const DecodingOptions& options, ThreadPool& pool);
 
@@ -64,5 +65,8 @@ Status check_request(const Qwen2& model, const KvCache& cache, int64_t n,
 // Whether the ids end in a block of at most 64 ids that stands there at least four times in a row
 // and covers at least 32 ids.
 bool ends_in_loop(std::span<const int32_t> ids);
+
+// Of ids that end in a loop: how many come before its second round.
+size_t length_before_repeats(std::span<const int32_t> ids);
 
 }  // namespace fastvlm

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <unordered_map>
 
 #include "base/strings.h"
 #include "kernels/elementwise.h"
@@ -75,6 +76,15 @@ Status check(const SamplingOptions& options) {
   if (!(options.repetition_penalty >= kLeast && options.repetition_penalty <= kMost)) {
     return bad("repetition_penalty", "0.000001 .. 1000000", options.repetition_penalty);
   }
+  if (!(options.dry_multiplier >= 0 && options.dry_multiplier <= kMost)) {
+    return bad("dry_multiplier", "0 .. 1000000", options.dry_multiplier);
+  }
+  if (!(options.dry_base >= 1 && options.dry_base <= kMost)) {
+    return bad("dry_base", "1 .. 1000000", options.dry_base);
+  }
+  if (options.dry_allowed_length < 1) {
+    return bad("dry_allowed_length", "1 or more", options.dry_allowed_length);
+  }
   return {};
 }
 
@@ -112,6 +122,32 @@ void penalize_repetition(std::span<float> scores, std::span<const int32_t> seen,
   }
 }
 
+void penalize_repeated_sequences(std::span<float> scores, std::span<const int32_t> seen,
+                                 const SamplingOptions& options, const IdPredicate& breaks) {
+  constexpr size_t kLongest = 50;
+  if (options.dry_multiplier == 0 || seen.empty()) return;
+  const auto broken = [&](int32_t id) { return breaks && breaks(id); };
+  const size_t last = seen.size() - 1;
+  std::unordered_map<int32_t, size_t> repeated;  // by the id that would go on: the longest
+  for (size_t at = 0; at < last; ++at) {
+    const int32_t follower = seen[at + 1];
+    size_t length = 0;  // of what ends both at `at` and at the end
+    while (length < kLongest && length <= at && seen[at - length] == seen[last - length] &&
+           !broken(seen[at - length])) {
+      ++length;
+    }
+    if (length == 0 || broken(follower)) continue;
+    size_t& longest = repeated[follower];
+    longest = std::max(longest, length);
+  }
+  for (const auto& [id, length] : repeated) {
+    const auto beyond = static_cast<double>(length) - options.dry_allowed_length;
+    if (beyond < 0) continue;
+    const double penalty = options.dry_multiplier * std::pow(options.dry_base, beyond);
+    scores[static_cast<size_t>(id)] -= static_cast<float>(std::min(penalty, kMost));
+  }
+}
+
 void warp(std::vector<Candidate>& candidates, const SamplingOptions& options, int keep) {
   const auto temperature = static_cast<float>(options.temperature);
   for (Candidate& c : candidates) c.score /= temperature;
@@ -122,6 +158,7 @@ void warp(std::vector<Candidate>& candidates, const SamplingOptions& options, in
 Result<int32_t> Sampler::choose(std::span<float> logits, std::span<const int32_t> seen) {
   FASTVLM_RETURN_IF_ERROR(check_logits(logits));
   penalize_repetition(logits, seen, options_.repetition_penalty);
+  penalize_repeated_sequences(logits, seen, options_, breaks_);
   const auto count = static_cast<int64_t>(logits.size());
   if (options_.temperature == 0) return static_cast<int32_t>(argmax(logits.data(), count));
 

@@ -129,10 +129,9 @@ TEST_P(EngineTest, TooLongIsRefusedBeforeWork) {
 TEST_P(EngineTest, JsonFitsTheSchema) {
   ThreadPool pool(1);
   const auto engine = load(pool);
-  CaptionRequest request = short_request();
-  request.tags = {{"dog", "left", 0.9F}, {"cat", "", {}}};
-  const auto result = Session(engine, pool).caption(picture(), request);
-  ASSERT_TRUE(result.ok());
+  CaptionRequest free = short_request();
+  CaptionRequest sections;
+  sections.max_tokens = 330;
   const auto identity = engine->identity();
   ASSERT_TRUE(identity.ok()) << identity.status().message;
   EXPECT_EQ(identity->name, "tiny");
@@ -141,7 +140,14 @@ TEST_P(EngineTest, JsonFitsTheSchema) {
   ASSERT_TRUE(schema_text.ok());
   const auto schema = nlohmann::json::parse(*schema_text, nullptr, false);
   for (const bool timings : {false, true}) {
+    CaptionRequest& request = timings ? free : sections;
+    request.tags = {{"dog", "left", 0.9F}, {"cat", "", {}}};
+    const auto result = Session(engine, pool).caption(picture(), request);
+    ASSERT_TRUE(result.ok());
     const std::string text = to_json(*result, *identity, "a/\xFF.jpg", {timings, timings});
+    EXPECT_EQ(nlohmann::json::parse(text, nullptr, false).contains("finish_reasons"), !timings);
+    EXPECT_EQ(nlohmann::json::parse(text, nullptr, false)["provenance"].contains("schema"),
+              !timings);
     const auto value = nlohmann::json::parse(text, nullptr, false);
     ASSERT_TRUE(value.is_object()) << text;
     EXPECT_THAT(test::schema_complaints(schema, value), testing::IsEmpty());
@@ -202,6 +208,66 @@ TEST_P(EngineTest, PlanAgreesWithWhatIsLoaded) {
   EXPECT_EQ(plan.workspace_bytes(side, side), tower.workspace_bytes(side, side));
 }
 
+TEST_P(EngineTest, SevenPointsAreMadeWhereTheyAreAskedFor) {
+  ThreadPool pool(1);
+  const auto engine = load(pool);
+  CaptionRequest request;
+  request.max_tokens = 330;
+  const Caption made = caption(request);
+  EXPECT_EQ(made.provenance.schema, "seven_point");
+  for (const CaptionSection& section : made.sections) EXPECT_TRUE(section.text && section.finish);
+  request.sampling = {.temperature = 2, .seed = 1};
+  const std::string drawn = caption(request).text;
+  EXPECT_NE(drawn, made.text);
+  EXPECT_EQ(caption(request, 3).text, drawn);
+
+  request.free = true;
+  const Caption free = caption(request);
+  EXPECT_EQ(free.provenance.schema, "");
+  EXPECT_EQ(free.sections.size(), kSectionCount);
+  EXPECT_FALSE(free.sections[0].finish);
+  EXPECT_FALSE(free.text.starts_with("1. Main Focus"));
+
+  EXPECT_EQ(caption(short_request()).provenance.schema, "");  // asks for something else
+  CaptionRequest short_seven;
+  short_seven.max_tokens = 40;
+  const auto refused = Session(engine, pool).caption(picture(), short_seven);
+  EXPECT_EQ(refused.status().code, Code::kUsage);
+  EXPECT_THAT(refused.status().message, HasSubstr("found 40"));
+}
+
+TEST_P(EngineTest, ASchemaOfOnesOwn) {
+  auto schema = parse_caption_schema(R"({"introduction": "x", "sections": [
+      {"name": "light", "title": "Light", "choices": ["day", "night"]},
+      {"name": "rest", "title": "Rest", "max_tokens": 8}]})",
+                                     "own.json");
+  ASSERT_TRUE(schema.ok()) << schema.status().message;
+  CaptionRequest request = short_request();
+  request.max_tokens = 60;
+  request.schema = std::make_shared<const CaptionSchema>(std::move(*schema));
+  const Caption made = caption(request);
+  ASSERT_EQ(made.sections.size(), 2U);
+  EXPECT_EQ(made.sections[0].key, "light");
+  EXPECT_THAT(*made.sections[0].text, testing::AnyOf("day", "night"));
+  EXPECT_FALSE(made.sections[1].text->empty());
+  EXPECT_EQ(made.provenance.schema, "own");
+  ThreadPool pool(1);
+  request.beams = 2;
+  EXPECT_EQ(Session(load(pool), pool).caption(picture(), request).status().code, Code::kUsage);
+}
+
+TEST_P(EngineTest, ACallerMayStopBetweenSections) {
+  CaptionRequest request;
+  request.max_tokens = 330;
+  int pieces = 0;
+  request.on_text = [&](std::string_view) { return ++pieces < 30; };
+  const Caption made = caption(request);
+  EXPECT_EQ(made.finish, FinishReason::kInterrupted);
+  EXPECT_TRUE(made.sections[0].text);
+  EXPECT_FALSE(made.sections[6].text);
+  EXPECT_FALSE(made.sections[6].finish);
+}
+
 TEST_P(EngineTest, BeamsAnswer) {
   CaptionRequest request = short_request();
   request.beams = 3;
@@ -256,6 +322,8 @@ TEST(Caption, SamplingInWords) {
   EXPECT_EQ(describe_sampling({}, 1), "greedy");
   EXPECT_EQ(describe_sampling({.temperature = 0.2, .top_k = 50, .top_p = 0.9}, 1),
             "temperature 0.2, top_k 50, top_p 0.9");
+  EXPECT_EQ(describe_sampling({.repetition_penalty = 1.1, .dry_multiplier = 0.8}, 1),
+            "greedy, repetition_penalty 1.1, dry 0.8 (base 1.75, allowed length 2)");
   EXPECT_EQ(describe_sampling({.temperature = 0.5}, 4), "4 beams, temperature 0.5");
 }
 

@@ -19,8 +19,9 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::string kLine =
-    R"({"image":"p/a.jpg","text":"1. Main Focus – A \"dog\", red.\n5. Scene Type & Time – A park",)"
-    R"("sections":{"main_focus":"A \"dog\", red.","surroundings":null,"scene":"A park\nat noon"},)"
+    R"({"image":"p/a.jpg","text":"1. Main Focus – A \"dog\", red.\n5. Scene Type & Time – A park\nat noon",)"
+    R"("sections":{"main_focus":"A \"dog\", red.","surroundings":null,"spatial":null,"activities":null,)"
+    R"("scene":"A park\nat noon","inferences":null,"style":null},)"
     R"("finish_reason":"stop","tags":[],"provenance":{},"timings":{"vision_ms":1.5}})";
 
 WrittenCaption caption() {
@@ -35,6 +36,7 @@ TEST(Output, FormatsByName) {
   EXPECT_EQ(parse_formats("txt,doc").status().code, Code::kUsage);
   EXPECT_THAT(parse_formats("txt,doc").status().message, HasSubstr("unknown format \"doc\""));
   EXPECT_THAT(parse_formats("csv,csv").status().message, HasSubstr("comes twice"));
+  EXPECT_THAT(*parse_formats("text"), ElementsAre(OutputFormat::kText));
   EXPECT_EQ(parse_formats("").status().code, Code::kUsage);
   EXPECT_EQ(format_of_file("a/b.md"), OutputFormat::kMarkdown);
   EXPECT_EQ(format_of_file("a/b"), std::nullopt);
@@ -42,7 +44,7 @@ TEST(Output, FormatsByName) {
 
 TEST(Output, OfOnePicture) {
   EXPECT_EQ(render(OutputFormat::kText, caption()),
-            "1. Main Focus – A \"dog\", red.\n5. Scene Type & Time – A park\n");
+            "1. Main Focus – A \"dog\", red.\n5. Scene Type & Time – A park\nat noon\n");
   EXPECT_EQ(render(OutputFormat::kParagraph, caption()), "A \"dog\", red. A park at noon.\n");
   EXPECT_EQ(render(OutputFormat::kMarkdown, caption()),
             "## Main Focus\n\nA \"dog\", red.\n\n## Scene Type & Time\n\nA park\nat noon\n");
@@ -57,6 +59,19 @@ TEST(Output, AnswersWithoutSections) {
   ASSERT_TRUE(plain.ok());
   EXPECT_EQ(render(OutputFormat::kParagraph, *plain), "A dog runs\n");
   EXPECT_EQ(render(OutputFormat::kMarkdown, *plain), "A dog\nruns\n");
+}
+
+TEST(Output, SectionsOfAnotherSchemaGoByTheirKeys) {
+  const auto own =
+      parse_caption(R"({"image":"a.jpg","text":"1. Light – day\n2. All the rest – A dog",)"
+                    R"("sections":{"light":"day","rest":"A dog"},"finish_reason":"stop",)"
+                    R"("finish_reasons":{"light":"stop","rest":"stop"}})");
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(render(OutputFormat::kMarkdown, *own), "## light\n\nday\n\n## rest\n\nA dog\n");
+  EXPECT_EQ(render(OutputFormat::kParagraph, *own), "day. A dog.\n");
+  EXPECT_EQ(render(OutputFormat::kCsv, *own),
+            "image,text,light,rest,finish_reason\n"
+            "a.jpg,\"1. Light – day\n2. All the rest – A dog\",day,A dog,stop\n");
 }
 
 TEST(Output, TimingsWhenAskedFor) {
@@ -80,12 +95,16 @@ TEST(Output, OfAllPictures) {
   EXPECT_EQ(of_all(OutputFormat::kJsonLines, 2), caption().json + "\n" + caption().json + "\n");
   EXPECT_EQ(json::parse(of_all(OutputFormat::kJson, 2)).size(), 2U);
   EXPECT_EQ(json::parse(of_all(OutputFormat::kJson, 0)), json::array());
-  EXPECT_EQ(of_all(OutputFormat::kCsv, 1),
+  EXPECT_EQ(of_all(OutputFormat::kCsv, 0),
             "image,text,main_focus,surroundings,spatial,activities,scene,inferences,style,"
-            "finish_reason\n"
-            "p/a.jpg,\"1. Main Focus – A \"\"dog\"\", red.\n5. Scene Type & Time – A park\","
-            "\"A \"\"dog\"\", red.\",,,,\"A park\nat noon\",,,stop\n");
-  EXPECT_THAT(of_all(OutputFormat::kText, 2), HasSubstr("A park\n\n== p/a.jpg ==\n1. Main"));
+            "finish_reason\n");
+  EXPECT_EQ(
+      of_all(OutputFormat::kCsv, 1),
+      "image,text,main_focus,surroundings,spatial,activities,scene,inferences,style,"
+      "finish_reason\n"
+      "p/a.jpg,\"1. Main Focus – A \"\"dog\"\", red.\n5. Scene Type & Time – A park\nat noon\","
+      "\"A \"\"dog\"\", red.\",,,,\"A park\nat noon\",,,stop\n");
+  EXPECT_THAT(of_all(OutputFormat::kText, 2), HasSubstr("at noon\n\n== p/a.jpg ==\n1. Main"));
   EXPECT_THAT(of_all(OutputFormat::kMarkdown, 2), HasSubstr("at noon\n\n# p/a.jpg\n\n## Main"));
 }
 

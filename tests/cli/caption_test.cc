@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "base/sha256.h"
 #include "cli/program.h"
 #include "support/json_schema.h"
 #include "support/tiny_model.h"
@@ -61,6 +62,71 @@ TEST_F(CaptionCommandTest, TextAlone) {
   EXPECT_EQ(run.err, "");
   EXPECT_FALSE(run.out.empty());
   EXPECT_EQ(run.out.back(), '\n');
+}
+
+// Under a schema file, in each form.
+TEST_F(CaptionCommandTest, SectionsOfASchemaFile) {
+  const std::filesystem::path folder = shared_folder_->path();
+  std::ofstream(folder / "own.json") << R"({"introduction": "Say it in two parts:", "sections": [
+      {"name": "light", "title": "Light", "choices": ["night"]},
+      {"name": "day_or_not", "title": "Day or not", "choices": ["it is day."]}]})";
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"caption", "a.png", "--model", "tiny", "--max-tokens", "80"});
+    return test::fastvlm(more, {.folder = folder});
+  };
+  const test::Run text = run({"--schema", "own.json"});
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(text.out, "1. Light – night\n2. Day or not – it is day.\n");
+  EXPECT_EQ(run({"--schema", "own.json", "--stream"}).out, text.out);
+  EXPECT_EQ(run({"--schema", "own.json", "--format", "paragraph"}).out, "night. it is day.\n");
+  EXPECT_EQ(run({"--schema", "own.json", "--format", "markdown"}).out,
+            "## Light\n\nnight\n\n## Day or not\n\nit is day.\n");
+  const test::Run as_json = run({"--schema", "own.json", "--format", "json"});
+  EXPECT_EQ(run({"--schema", "own.json", "--json"}).out, as_json.out);
+  const auto value = json::parse(as_json.out, nullptr, false);
+  EXPECT_EQ(value["sections"].dump(), R"({"day_or_not":"it is day.","light":"night"})");
+  EXPECT_EQ(value["finish_reasons"]["light"], "stop");
+  EXPECT_EQ(value["provenance"]["schema"]["name"], "own");
+  const std::string prompt =
+      "Say it in two parts:\n\n1. Light – One of: night\n2. Day or not – One of: it is day.";
+  EXPECT_EQ(value["provenance"]["prompt_sha256"], sha256_hex(prompt));
+
+  expect_error(test::fastvlm({"caption", "a.png", "--model", "tiny", "--max-tokens", "20",
+                              "--schema", "own.json"},
+                             {.folder = folder}),
+               1, "max_tokens: expected at least");
+  std::ofstream(folder / "bad.json") << R"({"introduction": "x", "sections": [{"name": "a"}]})";
+  expect_error(run({"--schema", "bad.json"}), 2, "bad.json: sections[0]: expected a key \"title\"");
+  expect_error(run({"--schema", "none.json"}), 2, "none.json");
+  EXPECT_EQ(run({"--schema", "own.json", "--free"}).code, 1);
+  EXPECT_EQ(run({"--format", "yaml"}).code, 1);
+  EXPECT_EQ(run({"--stream", "--format", "markdown"}).code, 1);
+  EXPECT_EQ(run({"--dry-base", "2"}).code, 1);  // of nothing
+}
+
+TEST_F(CaptionCommandTest, JsonOfASchemaFile) {
+  const std::filesystem::path folder = shared_folder_->path();
+  std::ofstream(folder / "facts.json") << R"({"type": "object", "properties": {
+      "time": {"enum": ["night"]}, "text": {"type": "string", "maxLength": 5}}})";
+  const auto run = [&](const char* file) {
+    return test::fastvlm({"caption", "a.png", "--model", "tiny", "--json-schema", file},
+                         {.folder = folder});
+  };
+  const test::Run made = run("facts.json");
+  EXPECT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, StartsWith(R"({"time": "night", "text": ")"));
+  EXPECT_TRUE(json::parse(made.out, nullptr, false).is_object()) << made.out;
+  std::ofstream(folder / "bad_facts.json") << R"({"type": "string", "pattern": "x"})";
+  expect_error(run("bad_facts.json"), 2, "bad_facts.json: $: \"pattern\" here");
+}
+
+TEST_F(CaptionCommandTest, PenaltiesAreInTheProvenance) {
+  const test::Run run = caption({"a.png", "--json", "--repetition-penalty", "1.2",
+                                 "--dry-multiplier", "0.8", "--dry-allowed-length", "3"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  const auto value = json::parse(run.out, nullptr, false);
+  EXPECT_EQ(value["provenance"]["sampling"],
+            "greedy, repetition_penalty 1.2, dry 0.8 (base 1.75, allowed length 3)");
 }
 
 TEST_F(CaptionCommandTest, SameBytesWhateverTheThreads) {

@@ -184,9 +184,9 @@ TEST_F(Detect, PulledWeightsAreFound) {
 }
 
 TEST_F(Detect, TagsOfACaption) {
-  const std::vector<std::string> base = {"caption", "a.png",        "--model", kModel,
-                                         "--json",  "--max-tokens", "1",       "--tag-confidence",
-                                         "0.3"};
+  const std::vector<std::string> base = {"caption",          "a.png",  "--model",      kModel,
+                                         "--json",           "--free", "--max-tokens", "1",
+                                         "--tag-confidence", "0.3"};
   const auto caption = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = base;
     arguments.insert(arguments.end(), more.begin(), more.end());

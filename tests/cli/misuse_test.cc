@@ -33,7 +33,7 @@ TEST(Misuse, AFileNameForgesNoHeading) {
   const std::string name = "x\n== other.jpg ==\n\x1b[2J";
   fs::copy_file(kPicture, folder / name);
   const test::Run run =
-      test::fastvlm({"caption", "--model", kModel, "--max-tokens", "1", name, kPicture},
+      test::fastvlm({"caption", "--model", kModel, "--free", "--max-tokens", "1", name, kPicture},
                     {.folder = folder.path()});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_THAT(run.out, AllOf(HasSubstr("== x?== other.jpg ==??[2J ==\n"), Not(HasSubstr("\x1b"))));
@@ -87,7 +87,7 @@ TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
       << R"({"images": [{"id": 1, "file_name": "tiny.png"}],)"
       << R"( "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}]})";
   const auto evaluate = [&](const std::string& kept) {
-    return test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel,
+    return test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--free",
                           "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0",
                           "--predictions-out", folder / kept});
   };
@@ -102,9 +102,9 @@ TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
   std::ofstream(folder / "torn", std::ios::app) << line;
   expect_refused(evaluate("torn"), 2, "expected one caption a picture, found 2");
   const test::Run stored =
-      test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--max-tokens",
-                     "3", "--metrics", "bleu", "--resamples", "0", "--no-exif", "--predictions-out",
-                     folder / "stored"});
+      test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--free",
+                     "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0", "--no-exif",
+                     "--predictions-out", folder / "stored"});
   EXPECT_EQ(stored.code, 0) << stored.err;
   expect_refused(evaluate("stored"), 2, "was made with another model, prompt");
 }
@@ -149,7 +149,7 @@ TEST(Misuse, MoreThreadsThanTheSystemGrants) {
   const test::Run run =
       test::run({"/bin/sh", "-c", "ulimit -v 500000; exec \"$0\" \"$@\"",
                  std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "caption", "--model", kModel,
-                 "--threads", "1024", "--max-tokens", "1", kPicture});
+                 "--threads", "1024", "--free", "--max-tokens", "1", kPicture});
   expect_refused(run, 2, "the system grants only ");
 }
 

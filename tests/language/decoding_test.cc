@@ -154,6 +154,16 @@ TEST_F(Decoding, EndsAnAnswerThatOnlyRepeatsItself) {
   EXPECT_EQ(free->finish, FinishReason::kLength);
 }
 
+TEST(Loop, KeepsItsFirstRound) {
+  std::vector<int32_t> ids = {7, 8, 9};
+  for (int i = 0; i < 40; ++i) ids.push_back(i % 5);
+  ASSERT_TRUE(ends_in_loop(ids));
+  EXPECT_EQ(length_before_repeats(ids), 8U);
+  EXPECT_EQ(length_before_repeats(std::vector<int32_t>(50, 1)), 1U);
+  EXPECT_EQ(length_before_repeats(std::vector<int32_t>{1, 2, 1, 2}), 4U);  // no loop
+  EXPECT_EQ(length_before_repeats({}), 0U);
+}
+
 TEST(Loop, IsABlockFourTimesOverAtLeast32Ids) {
   const auto repeated = [](size_t block, size_t count) {
     std::vector<int32_t> ids = {901, 902, 903};

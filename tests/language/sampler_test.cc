@@ -162,6 +162,48 @@ TEST(Sampler, GreedyTakesTheFirstOfTheBest) {
   EXPECT_EQ(*sampler.choose(logits, {}), 1);
 }
 
+// The ids whose scores `penalize_repeated_sequences` lowers, and by how much.
+std::map<int32_t, float> lowered(const std::vector<int32_t>& seen, const SamplingOptions& options,
+                                 const IdPredicate& breaks = {}) {
+  std::vector<float> scores(20, 1.0F);
+  penalize_repeated_sequences(scores, seen, options, breaks);
+  std::map<int32_t, float> found;
+  for (size_t id = 0; id < scores.size(); ++id) {
+    if (scores[id] != 1.0F) found[static_cast<int32_t>(id)] = 1.0F - scores[id];
+  }
+  return found;
+}
+
+TEST(RepeatedSequences, CostMoreTheLongerTheyAre) {
+  const SamplingOptions dry{.dry_multiplier = 0.5, .dry_base = 2, .dry_allowed_length = 2};
+  using Lowered = std::map<int32_t, float>;
+  EXPECT_EQ(lowered({1, 2, 3, 4, 5, 1}, dry), Lowered{});                // one id is allowed
+  EXPECT_EQ(lowered({1, 2, 3, 4, 5, 1, 2}, dry), (Lowered{{3, 0.5F}}));  // 0.5 * 2^0
+  EXPECT_EQ(lowered({1, 2, 3, 4, 5, 1, 2, 3}, dry), (Lowered{{4, 1.0F}}));
+  EXPECT_EQ(lowered({1, 2, 3, 4, 5, 1, 2, 3, 4}, dry), (Lowered{{5, 2.0F}}));
+  // Two continuations of one beginning; the longer match counts.
+  EXPECT_EQ(lowered({1, 2, 6, 9, 1, 2, 7, 1, 2}, dry), (Lowered{{6, 0.5F}, {7, 0.5F}}));
+  EXPECT_EQ(lowered({1, 2, 6, 9, 1, 2, 6, 9, 1, 2}, dry), (Lowered{{6, 8.0F}}));
+  EXPECT_EQ(lowered({}, dry), Lowered{});
+  EXPECT_EQ(lowered({1, 2, 3, 1, 2}, {}), Lowered{});  // off
+}
+
+TEST(RepeatedSequences, EndAtWhatBreaksThem) {
+  const SamplingOptions dry{.dry_multiplier = 0.5, .dry_base = 2, .dry_allowed_length = 2};
+  using Lowered = std::map<int32_t, float>;
+  const auto is_nine = [](int32_t id) { return id == 9; };
+  EXPECT_EQ(lowered({9, 1, 2, 3, 9, 1, 2}, dry, is_nine), (Lowered{{3, 0.5F}}));
+  EXPECT_EQ(lowered({1, 9, 3, 1, 9}, dry, is_nine), Lowered{});
+  EXPECT_EQ(lowered({1, 2, 9, 3, 1, 2}, dry, is_nine), Lowered{});  // never lowers what breaks
+}
+
+TEST(RepeatedSequences, StayFinite) {
+  const std::vector<int32_t> same(2000, 3);
+  const auto found =
+      lowered(same, {.dry_multiplier = 1e6, .dry_base = 1e6, .dry_allowed_length = 1});
+  EXPECT_EQ(found, (std::map<int32_t, float>{{3, 1e6F}}));
+}
+
 TEST(Sampler, ASeedFixesTheChoices) {
   const auto choices = [](uint64_t seed) {
     Sampler sampler({.temperature = 1, .seed = seed});
@@ -199,7 +241,9 @@ TEST(Sampler, ChecksItsOptions) {
         SamplingOptions{.temperature = 1e-40}, SamplingOptions{.temperature = kInfinity},
         SamplingOptions{.top_k = -1}, SamplingOptions{.top_p = 1.5},
         SamplingOptions{.top_p = std::nan("")}, SamplingOptions{.repetition_penalty = 0},
-        SamplingOptions{.repetition_penalty = std::nan("")}}) {
+        SamplingOptions{.repetition_penalty = std::nan("")}, SamplingOptions{.dry_multiplier = -1},
+        SamplingOptions{.dry_base = 0.5}, SamplingOptions{.dry_base = std::nan("")},
+        SamplingOptions{.dry_allowed_length = 0}}) {
     const Status status = check(bad);
     EXPECT_EQ(status.code, Code::kUsage);
     EXPECT_FALSE(status.hint.empty());

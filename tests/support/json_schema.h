@@ -71,10 +71,14 @@ inline void check_schema(const nlohmann::json& schema, const nlohmann::json& val
   for (const auto& key : schema.value("required", nlohmann::json::array())) {
     if (!value.contains(key.get<std::string>())) complain("lacks " + key.dump());
   }
+  const auto properties = schema.value("properties", nlohmann::json::object());
+  const auto others = schema.value("additionalProperties", nlohmann::json(true));
   for (const auto& [key, member] : value.items()) {
-    if (schema["properties"].contains(key)) {
-      check_schema(schema["properties"][key], member, where + "." + key, complaints);
-    } else if (schema.value("additionalProperties", true) == false) {
+    if (properties.contains(key)) {
+      check_schema(properties[key], member, where + "." + key, complaints);
+    } else if (others.is_object()) {
+      check_schema(others, member, where + "." + key, complaints);
+    } else if (others == false) {
       complain("has an unknown member " + key);
     }
   }

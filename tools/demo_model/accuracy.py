@@ -70,7 +70,7 @@ class Runs:
         return json.loads(subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True).stdout)
 
     def score(self, weights, precision, tagged):
-        arguments = ["--model", self.models[weights], "--precision", precision, "--data", self.data / "captions.json",
+        arguments = ["--model", self.models[weights], "--precision", precision, "--free", "--data", self.data / "captions.json",
                      "--predictions-out", self.captions_file(weights, precision, tagged)]
         arguments += ["--tags", self.data / "tags.json"] if tagged else []
         arguments += ["--limit", self.limit] if self.limit else []
