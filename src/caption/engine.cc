@@ -347,6 +347,10 @@ Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   return prompt;
 }
 
+Status Session::check_request(const CaptionRequest& request) const {
+  return prepare(request).status();
+}
+
 Status Session::constrain(const CaptionRequest& request, Prompt& prompt) const {
   const Tokenizer& tokenizer = engine_->tokenizer();
   prompt.schema = schema_of(request);

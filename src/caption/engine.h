@@ -129,6 +129,9 @@ class Session {
   // The pool must outlive the session.
   Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
 
+  // What caption() would refuse whatever the image: to be asked once before many.
+  Status check_request(const CaptionRequest& request) const;
+
   // `image` is upright. Errors: kUsage (options out of range, too few tokens for the sections of a
   // schema), kLimit (a prompt that does not fit),
   // kInvalid (a model whose numbers are not finite).

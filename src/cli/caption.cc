@@ -189,6 +189,7 @@ Exit CaptionCommand::run() {
   if (const Status bad = tags.prepare(model, **pool); !bad.ok()) return report(bad);
   team = pool->get();
   Session session(*engine, **pool);
+  if (const Status bad = session.check_request(request); !bad.ok()) return report(bad);
   return files.given() ? run_job(session, **engine, to) : caption_all(session, **engine);
 }
 

@@ -95,6 +95,8 @@ class Captioner {
             const CaptionSetOptions& options)
       : engine_(engine.get()), session_(engine, pool), options_(options) {}
 
+  Status check() const { return session_.check_request(options_.request); }
+
   // The line of `caption --json` for an image.
   Result<std::string> line(const EvaluatedImage& image) {
     const std::filesystem::path path = picture_file(options_.pictures, image.name());
@@ -169,6 +171,7 @@ Result<size_t> caption_set(const std::shared_ptr<const Engine>& engine, ThreadPo
                            const CaptionSetOptions& options, EvaluationSet& set) {
   FASTVLM_ASSIGN(KeptCaptions kept, KeptCaptions::open(options.keep));
   Captioner captioner(engine, pool, options);
+  FASTVLM_RETURN_IF_ERROR(captioner.check());
   FASTVLM_RETURN_IF_ERROR(check_kept(kept, options, set, captioner));
   if (kept.size() > 0) {
     note(cat(kept.size(), kept.size() == 1 ? " caption is" : " captions are",

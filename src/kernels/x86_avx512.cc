@@ -107,24 +107,12 @@ namespace fastvlm {
 
 const KernelTable* avx512_kernels() {
   static constexpr KernelTable kTable{
-      "avx512",
-      panel_product,
-      kTilePanels,
-      expand,
-      prepare_vector,
-      vector_product,
-      kMostTileRows,
-      plain::quantise_tile,
-      plain::tile_product,
-      depthwise,
-      exponentials,
-      maximum,
-      rms_norm,
-      layer_norm,
-      affine,
-      silu_multiply,
-      scale_gelu,
-      rotate,
+      "avx512",      panel_product,        kTilePanels,
+      expand,        prepare_vector,       vector_product,
+      kMostTileRows, plain::quantise_tile, plain::tile_product,
+      depthwise,     exponentials,         maximum,
+      rms_norm,      layer_norm,           affine,
+      silu_multiply, scale_gelu,           rotate,
   };
   return cpu_features().avx512 ? &kTable : nullptr;
 }

@@ -19,9 +19,10 @@ TEST(GalleryPage, ShowsAndFinds) {
   std::filesystem::create_directories(folder / "p");
   std::filesystem::copy_file(test::golden("preprocess/portrait.png"), folder / "p/one.png");
   std::filesystem::copy_file(test::golden("preprocess/landscape.png"), folder / "p/two <b>.png");
-  const test::Run run = test::fastvlm({"caption", "--model", model, "--max-tokens", "8", "p",
-                                       "--tags", "dog (left), <script>", "--gallery", "g.html"},
-                                      {.folder = folder.path()});
+  const test::Run run =
+      test::fastvlm({"caption", "--model", model, "--free", "--max-tokens", "8", "p", "--tags",
+                     "dog (left), <script>", "--gallery", "g.html"},
+                    {.folder = folder.path()});
   ASSERT_EQ(run.code, 0) << run.err;
   test::Browser browser;
   browser.open("file://" + (folder / "g.html").string());

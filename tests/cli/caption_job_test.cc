@@ -97,6 +97,19 @@ class CaptionJobTest : public testing::Test {
 
 test::TemporaryFolder* CaptionJobTest::model_ = nullptr;
 
+TEST_F(CaptionJobTest, WhatNoPictureCanHaveIsRefusedOnce) {
+  make_picture("a.png", 1);
+  make_picture("b.png", 2);
+  const test::Run run = test::fastvlm({"caption", "--model", *model_ / "tiny", "--max-tokens", "8",
+                                       "a.png", "b.png", "--out", "x.jsonl"},
+                                      {.folder = folder_.path()});
+  EXPECT_EQ(run.code, 1) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("max_tokens: expected at least"));
+  EXPECT_EQ(run.err.find("max_tokens"), run.err.rfind("max_tokens"));
+  EXPECT_FALSE(exists("x.jsonl"));
+  EXPECT_FALSE(exists("x.jsonl.journal"));
+}
+
 TEST_F(CaptionJobTest, SidecarsOfAFolder) {
   make_picture("p/a.png", 1);
   make_picture("p/sub/b.png", 2);
