@@ -159,7 +159,7 @@ void Checkup::check_tower(const Checkpoint& checkpoint) {
   if (tower->stride() == 64) {
     note("half precision",
          "a FastViTHD tower reaches 6e4 in its late stages and overflows with fp16 activations",
-         "nothing to do here, for this program computes in fp32; elsewhere use bf16 or fp32");
+         "nothing to do here, for this program never computes in fp16; elsewhere use bf16 or fp32");
   }
   if (checkpoint.has_projector()) {
     const auto shape = checkpoint.shape("projector.0.weight");
