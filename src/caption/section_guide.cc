@@ -195,7 +195,8 @@ Result<Guide::Step> SectionGuide::close(std::span<const TokenId> ids, const End&
   Step step{.keep = ids.size(), .settled = ids.size()};
   if (!last) {
     FASTVLM_RETURN_IF_ERROR(end_line(ids, step));
-    return open(std::move(step), step.keep + step.forced.size());
+    const size_t length = step.keep + step.forced.size();
+    return open(std::move(step), length);
   }
   step.finish = FinishReason::kStop;
   for (const GuidedSection& section : done_) {
