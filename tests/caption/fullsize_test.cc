@@ -14,6 +14,7 @@
 #include "formats/hashed_checkpoint.h"
 #include "language/decoding.h"
 #include "support/files.h"
+#include "support/test_length.h"
 #include "text/conversation.h"
 
 namespace fastvlm {
@@ -40,9 +41,7 @@ std::vector<float> hashed_picture(int64_t side) {
 class FullSize : public testing::TestWithParam<HashedTower> {
  protected:
   void SetUp() override {
-    const char* length = std::getenv("FASTVLM_TEST_LENGTH");
-    if (length != nullptr && std::string(length) == "fast")
-      GTEST_SKIP() << "not part of the fast run";
+    if (test::test_length() == "fast") GTEST_SKIP() << "not part of the fast run";
     if (!std::filesystem::exists(test::shared("goldens/fullsize")))
       GTEST_SKIP() << "needs the larger goldens";
   }

@@ -18,6 +18,7 @@
 #include "caption/engine.h"
 #include "caption/schema.h"
 #include "caption/value_text.h"
+#include "support/test_length.h"
 #include "support/tiny_model.h"
 
 namespace fastvlm {
@@ -344,7 +345,8 @@ TEST_P(RandomWeights, CaptionsHaveTheirSectionsAndEnd) {
   ASSERT_TRUE(engine.ok()) << engine.status().message;
   Session session(*engine, pool);
   Image image = blank_image(64, 64);
-  for (uint64_t seed = 0; seed < 250; ++seed) {
+  const uint64_t runs = test::test_length() == "fast" ? 50 : 250;
+  for (uint64_t seed = 0; seed < runs; ++seed) {
     for (uint8_t& value : image.rgb) value = static_cast<uint8_t>(value * 5 + seed);
     CaptionRequest request;
     const std::array<double, 5> temperatures{0, 0.7, 1.5, 8, 100};

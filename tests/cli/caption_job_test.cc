@@ -14,6 +14,7 @@
 #include "base/mapped_file.h"
 #include "cli/program.h"
 #include "image/encode.h"
+#include "support/test_length.h"
 #include "support/tiny_model.h"
 
 namespace fastvlm {
@@ -408,8 +409,7 @@ TEST_F(CaptionJobTest, Gallery) {
 
 // Kill -9 at random moments: what is there at the end is what an undisturbed run writes.
 TEST_F(CaptionJobTest, KilledAndResumed) {
-  const char* length = std::getenv("FASTVLM_TEST_LENGTH");
-  const bool whole = length != nullptr && std::string(length) == "long";
+  const bool whole = test::test_length() == "long";
   const unsigned count = whole ? 300 : 60;
   const int kills = whole ? 50 : 12;
   for (unsigned i = 0; i < count; ++i) {

@@ -9,6 +9,7 @@
 #include "formats/checkpoint.h"
 #include "formats/tensor_lists.h"
 #include "support/files.h"
+#include "support/test_length.h"
 
 namespace fastvlm {
 namespace {
@@ -125,8 +126,7 @@ TEST(HashedCheckpoint, ValuesOfTheReference) {
 
 // Long test: a whole checkpoint of real widths is written and opened again.
 TEST(HashedCheckpoint, OpensAsACheckpoint) {
-  const char* length = std::getenv("FASTVLM_TEST_LENGTH");
-  if (length == nullptr || std::string(length) != "long") {
+  if (test::test_length() != "long") {
     GTEST_SKIP() << "writes 400 MB; set FASTVLM_TEST_LENGTH=long";
   }
   const test::TemporaryFolder folder;
