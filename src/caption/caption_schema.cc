@@ -70,7 +70,7 @@ class ObjectReader {
     const std::string expected =
         cat(lines ? "a text" : "a text of one line", " of 1 to ", most, " bytes");
     if (!value->is_string()) return fail(key, expected, *value);
-    const std::string text(trimmed(value->get_ref<const std::string&>()));
+    std::string text(trimmed(value->get_ref<const std::string&>()));
     const bool control = std::any_of(text.begin(), text.end(), [&](char c) {
       return static_cast<unsigned char>(c) < 0x20 && !(lines && (c == '\n' || c == '\t'));
     });
