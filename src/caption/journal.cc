@@ -21,6 +21,13 @@ std::string dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// Whether outputs of this name stay below their folder: a journal may come from elsewhere.
+bool stays_below(const std::string& image) {
+  const std::filesystem::path path(image);
+  return path.has_filename() && path.is_relative() &&
+         std::none_of(path.begin(), path.end(), [](const auto& part) { return part == ".."; });
+}
+
 std::string fingerprint(const JobSettings& settings) {
   Sha256 digest;
   digest.update(cat("format=", kFormat, "\n"));
@@ -160,6 +167,13 @@ Status Journal::take(std::string_view line, LinePlace place) {
     take_plan(std::move(found));
     return {};
   }
+  const auto image = field<std::string>(object, "image");
+  if (!stays_below(image)) {
+    return error(Code::kInvalid,
+                 cat(path_.string(), ": expected a picture's name without .. at byte ",
+                     place.offset, ", found \"", printable(image), "\""),
+                 "take the line out; no run of this program wrote it");
+  }
   JournalEntry entry;
   entry.captioned = object.contains("caption");
   entry.place = place;
@@ -167,7 +181,7 @@ Status Journal::take(std::string_view line, LinePlace place) {
                  field<std::string>(object, "sha256")};
   entry.error = field<std::string>(object, "error");
   entry.hint = field<std::string>(object, "hint");
-  remember(field<std::string>(object, "image"), std::move(entry));
+  remember(image, std::move(entry));
   return {};
 }
 

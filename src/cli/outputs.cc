@@ -24,6 +24,16 @@ std::optional<FileId> file_id(const fs::path& path) {
   return FileId{found.st_dev, found.st_ino};
 }
 
+// Where a file of this name comes to be, also when it is not there yet: dangling links followed.
+fs::path place_of(fs::path path) {
+  std::error_code failed;
+  for (int links = 0; links < 40 && fs::is_symlink(fs::symlink_status(path, failed)); ++links) {
+    path = path.parent_path() / fs::read_symlink(path, failed);
+  }
+  const fs::path place = fs::weakly_canonical(fs::absolute(path, failed), failed);
+  return failed ? path : place;
+}
+
 }  // namespace
 
 Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
@@ -51,9 +61,7 @@ Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::p
                        ", which is read"),
                    "write elsewhere");
     }
-    fs::path place = fs::weakly_canonical(output.path, failed);
-    if (failed) place = output.path;
-    if (!written.insert(place).second) {
+    if (!written.insert(place_of(output.path)).second) {
       return error(Code::kUsage,
                    cat(output.option, " ", output.path.string(), ": is written already"),
                    "give every output a file of its own");

@@ -146,6 +146,19 @@ TEST_F(JournalTest, DamageInTheMiddleIsAnError) {
   EXPECT_EQ(text(), damaged);
 }
 
+// A journal from elsewhere writes nothing outside the folder of the outputs.
+TEST_F(JournalTest, NamesStayBelowTheOutputs) {
+  for (const std::string name : {"../a.jpg", "a/../../b.jpg", "/etc/a.jpg", "", "a/"}) {
+    std::filesystem::remove(path_);
+    make();
+    const std::string before = text();
+    write(before + R"({"image":")" + name + R"(","caption":)" + caption_of(name) + "}\n");
+    const auto journal = open();
+    EXPECT_EQ(journal.status().code, Code::kInvalid) << name;
+    EXPECT_THAT(journal.status().message, HasSubstr("found \"" + name + "\"")) << name;
+  }
+}
+
 TEST_F(JournalTest, OneRunAtATime) {
   make();
   const auto first = open();

@@ -98,6 +98,23 @@ class CaptionJobTest : public testing::Test {
 
 test::TemporaryFolder* CaptionJobTest::model_ = nullptr;
 
+TEST_F(CaptionJobTest, OneFileForTwoOutputsIsRefusedHoweverItIsNamed) {
+  make_picture("a.png", 1);
+  fs::create_symlink("x.jsonl", folder_ / "link");
+  const std::vector<std::vector<std::string>> pairs = {
+      {"--out", "x.jsonl", "--journal", "./x.jsonl"},
+      {"--out", "x.jsonl", "--journal", (folder_ / "x.jsonl").string()},
+      {"--out", "x.jsonl", "--journal", "link"},
+      {"--gallery", "g.html", "--journal", "./g.html"},
+      {"--out", "x.jsonl", "--gallery", "./x.jsonl"}};
+  for (std::vector<std::string> arguments : pairs) {
+    arguments.insert(arguments.begin(), "a.png");
+    const test::Run run = caption(arguments);
+    EXPECT_EQ(run.code, 1) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("is written already"));
+  }
+}
+
 TEST_F(CaptionJobTest, WhatNoPictureCanHaveIsRefusedOnce) {
   make_picture("a.png", 1);
   make_picture("b.png", 2);
