@@ -55,11 +55,11 @@ Result<std::vector<fs::path>> require_all(const fs::path& folder,
 
 // Names like model-00002-of-00003.safetensors stand for the whole series.
 std::set<std::string> complete_series(const std::vector<std::string>& names) {
-  static const std::regex pattern("(.+)-(\\d{5})-of-(\\d{5})\\.safetensors");
+  static const std::regex kPattern("(.+)-(\\d{5})-of-(\\d{5})\\.safetensors");
   std::set<std::string> series;
   for (const std::string& name : names) {
     std::smatch match;
-    if (!std::regex_match(name, match, pattern)) return {};
+    if (!std::regex_match(name, match, kPattern)) return {};
     const int count = std::atoi(match.str(3).c_str());
     for (int i = 1; i <= count; ++i) {
       const std::string digits = std::to_string(100000 + i).substr(1);
