@@ -162,12 +162,12 @@ double peak_dot_operations() {
 }
 
 double peak_read() {
-  static const std::vector<uint64_t> data(kReadWords, 1);
+  static const std::vector<uint64_t> kData(kReadWords, 1);
   double best = 0.0;
   for (int i = 0; i < kReads; ++i) {
     const double start = thread_seconds();
-    read_all(data);
-    best = std::max(best, static_cast<double>(data.size() * 8) / (thread_seconds() - start));
+    read_all(kData);
+    best = std::max(best, static_cast<double>(kData.size() * 8) / (thread_seconds() - start));
   }
   return best;
 }

@@ -42,7 +42,7 @@ inline AlignedBytes aligned_bytes(int64_t size) {
 class Scratch {
  public:
   std::byte* bytes(int64_t size) {
-    if (size > capacity_) {
+    if (!data_ || size > capacity_) {
       data_.reset();
       data_ = aligned_bytes(size);
       capacity_ = size;
