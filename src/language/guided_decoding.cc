@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/stopwatch.h"
 
@@ -13,11 +14,16 @@ namespace {
 class GuidedAnswer {
  public:
   GuidedAnswer(const Qwen2& model, KvCache& cache, std::span<const float> prompt_rows,
-               ThreadPool& pool)
-      : model_(model), cache_(cache), prompt_rows_(prompt_rows), pool_(pool) {}
+               std::vector<int32_t> penalized, ThreadPool& pool)
+      : model_(model),
+        cache_(cache),
+        prompt_rows_(prompt_rows),
+        pool_(pool),
+        seen_(std::move(penalized)) {}
 
   const std::vector<int32_t>& ids() const { return ids_; }
-  const std::vector<int32_t>& chosen() const { return chosen_; }
+  // What the penalties know: ids that were penalized from the start, then those that were chosen.
+  const std::vector<int32_t>& seen() const { return seen_; }
 
   // The prompt's logits are the first.
   Status start() {
@@ -29,7 +35,7 @@ class GuidedAnswer {
   void append(int32_t id, bool chosen) {
     ids_.push_back(id);
     if (!chosen) return;
-    chosen_.push_back(id);
+    seen_.push_back(id);
     chosen_at_.push_back(ids_.size() - 1);
     logits_.clear();  // the choice changed them
   }
@@ -38,7 +44,7 @@ class GuidedAnswer {
     ids_.resize(keep);
     while (!chosen_at_.empty() && chosen_at_.back() >= keep) {
       chosen_at_.pop_back();
-      chosen_.pop_back();
+      seen_.pop_back();
     }
     if (computed() > keep) {
       cache_.truncate(prompt_length_ + static_cast<int64_t>(keep));
@@ -76,8 +82,8 @@ class GuidedAnswer {
   ThreadPool& pool_;
   int64_t prompt_length_ = 0;  // rows of the cache before the answer
   std::vector<int32_t> ids_;
-  std::vector<int32_t> chosen_;    // of ids_, by the model
-  std::vector<size_t> chosen_at_;  // where they stand
+  std::vector<int32_t> seen_;
+  std::vector<size_t> chosen_at_;  // where in ids_ those stand that the model chose
   std::vector<float> rows_;
   std::vector<float> logits_;  // behind the last row of the cache; empty: not known
 };
@@ -95,7 +101,7 @@ Result<Decoded> decode_guided(const Qwen2& model, KvCache& cache, const float* p
                               ThreadPool& pool) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   const auto prompt_size = static_cast<size_t>(n * model.config().hidden_size);
-  GuidedAnswer answer(model, cache, {prompt_rows, prompt_size}, pool);
+  GuidedAnswer answer(model, cache, {prompt_rows, prompt_size}, options.penalized_ids, pool);
   Sampler sampler(options.sampling, options.breaks_sequence);
   const auto most = static_cast<size_t>(options.max_tokens);
   Decoded decoded;
@@ -121,11 +127,11 @@ Result<Decoded> decode_guided(const Qwen2& model, KvCache& cache, const float* p
     for (const int32_t id : step.forced) answer.append(id, false);
     if (!step.forced.empty()) continue;
     FASTVLM_ASSIGN(const std::span<float> logits, answer.logits());
-    FASTVLM_RETURN_IF_ERROR(check_logits(logits));
-    if (step.allows) forbid_others(logits, step.allows);
-    std::vector<int32_t> seen = options.penalized_ids;
-    seen.insert(seen.end(), answer.chosen().begin(), answer.chosen().end());
-    FASTVLM_ASSIGN(const int32_t id, sampler.choose(logits, seen));
+    if (step.allows) {
+      FASTVLM_RETURN_IF_ERROR(check_logits(logits));  // before what is damaged may be forbidden
+      forbid_others(logits, step.allows);
+    }
+    FASTVLM_ASSIGN(const int32_t id, sampler.choose(logits, answer.seen()));
     answer.append(id, true);
   }
   decoded.decode_seconds = watch.lap();
