@@ -195,9 +195,8 @@ Status Job::run(const Source& source) {
       tell();
       if (need == Need::kNothing) continue;
       // One thread ahead; where the system has none to give, read when it is needed.
-      const auto how =
-          options_.read_ahead ? std::launch::async | std::launch::deferred : std::launch::deferred;
-      auto loaded = std::async(how, Loaded::read, picture->path, options_.decode);
+      auto loaded = std::async(std::launch::async | std::launch::deferred, Loaded::read,
+                               picture->path, options_.decode);
       return std::optional<Pending>(Pending{std::move(*picture), std::move(loaded)});
     }
     return std::optional<Pending>();

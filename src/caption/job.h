@@ -75,7 +75,6 @@ class Job {
   struct Options {
     JobOutputs outputs = {};
     DecodeOptions decode = {};
-    bool read_ahead = true;
     std::function<bool()> stop = [] { return false; };    // asked between pictures
     std::function<void(const JobCounts&)> progress = {};  // after each picture
   };

@@ -128,7 +128,7 @@ Exit run_caption_job(const CaptionJob& work, const Job::Captioner& captioner) {
   auto journal = Journal::open(work.files.journal, work.settings);
   if (!journal.ok()) return report(journal.status());
   Progress progress(work.quiet);
-  Job::Options options{work.files.outputs, work.decode, true, stop_asked,
+  Job::Options options{work.files.outputs, work.decode, stop_asked,
                        [&](const JobCounts& counts) { progress.show(counts); }};
   Job job(*journal, std::move(options), captioner);
   stop_politely();
@@ -160,7 +160,7 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   auto watch = FolderWatch::open(folder, selection.recursive(), wanted);
   if (!watch.ok()) return report(watch.status());
   Progress progress(work.quiet);
-  Job::Options options{work.files.outputs, work.decode, true, stop_asked,
+  Job::Options options{work.files.outputs, work.decode, stop_asked,
                        [&](const JobCounts& counts) { progress.show(counts); }};
   Job job(*journal, std::move(options), captioner);
   size_t written = 0;
