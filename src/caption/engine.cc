@@ -197,9 +197,9 @@ Engine::Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision)
 
 // How pictures come in, what that takes, and whether tower and language model take turns.
 Status Engine::plan(const EngineOptions& options) {
-  const int64_t stride = plan_tower(checkpoint_, precision_.vision).stride;
-  FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), stride, options));
-  plan_ = plan_memory(checkpoint_, precision_, preprocessing_.size, options.text_tokens);
+  const TowerPlan tower = plan_tower(checkpoint_, precision_.vision);
+  FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), tower.stride, options));
+  plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
   if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};

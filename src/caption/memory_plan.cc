@@ -6,7 +6,6 @@
 #include "base/cpu.h"
 #include "language/kv_cache.h"
 #include "language/qwen2.h"
-#include "vision/tower_plan.h"
 
 namespace fastvlm {
 namespace {
@@ -33,9 +32,8 @@ int64_t MemoryPlan::peak_in_turns() const {
   return program + std::max(encoder + encoding, language) + decoding;
 }
 
-MemoryPlan plan_memory(const Checkpoint& checkpoint, const Precision& precision, int64_t side,
+MemoryPlan plan_memory(const Checkpoint& checkpoint, const TowerPlan& tower, int64_t side,
                        int64_t text_tokens) {
-  const TowerPlan tower = plan_tower(checkpoint, precision.vision);
   const LanguageConfig& language = checkpoint.config().language;
   MemoryPlan plan;
   plan.program = static_cast<int64_t>(resident_bytes());

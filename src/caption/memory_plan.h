@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "caption/caption.h"
 #include "formats/checkpoint.h"
+#include "vision/tower_plan.h"
 
 namespace fastvlm {
 
@@ -22,8 +22,9 @@ struct MemoryPlan {      // all in bytes
   int64_t peak_in_turns() const;  // with tower and language model taking turns
 };
 
-// For pictures of `side` pixels and `text_tokens` of prompt and answer together.
-MemoryPlan plan_memory(const Checkpoint& checkpoint, const Precision& precision, int64_t side,
+// For pictures of `side` pixels and `text_tokens` of prompt and answer together; `tower` is the
+// checkpoint's.
+MemoryPlan plan_memory(const Checkpoint& checkpoint, const TowerPlan& tower, int64_t side,
                        int64_t text_tokens);
 
 }  // namespace fastvlm

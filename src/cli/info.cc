@@ -108,13 +108,12 @@ Result<Json> model_facts(const InfoCommand& command, const std::filesystem::path
   }
   const Arithmetic precision = vision_arithmetic(command.model.arithmetic());
   const EngineOptions defaults;
-  FASTVLM_ASSIGN(
-      const Preprocessing preprocessing,
-      preprocessing_of(checkpoint.config(), plan_tower(checkpoint, precision).stride, defaults));
+  const TowerPlan planned = plan_tower(checkpoint, precision);
+  FASTVLM_ASSIGN(const Preprocessing preprocessing,
+                 preprocessing_of(checkpoint.config(), planned.stride, defaults));
   const auto tokenizer = Tokenizer::load(folder);  // for the plan; a model may lack one here
   const MemoryPlan plan =
-      plan_memory(checkpoint, {precision, command.model.arithmetic().value_or(defaults.language)},
-                  preprocessing.size, defaults.text_tokens);
+      plan_memory(checkpoint, planned, preprocessing.size, defaults.text_tokens);
   FASTVLM_ASSIGN(const VisionTower tower, VisionTower::load(checkpoint, pool, precision));
   facts["tower"] = tower.kind();
   facts["tower parameters"] = with_thousands(tower.parameters());
