@@ -22,24 +22,24 @@ void AnswerFlags::add_sections_to(CLI::App& command) {
       ->excludes(json);
 }
 
-void AnswerFlags::add_penalties_to(CLI::App& command) {
+void add_penalties_to(CLI::App& command, SamplingOptions& sampling) {
   command
-      .add_option("--repetition-penalty", penalties_.repetition_penalty,
+      .add_option("--repetition-penalty", sampling.repetition_penalty,
                   "Above 1: tokens that are there already become less likely")
       ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
   CLI::Option* multiplier =
       command
-          .add_option("--dry-multiplier", penalties_.dry_multiplier,
+          .add_option("--dry-multiplier", sampling.dry_multiplier,
                       "Above 0 (0.8 is usual): so do tokens that go on repeating a sequence (DRY)")
           ->check(CLI::Range(0.0, 1e6))
           ->capture_default_str();
-  command.add_option("--dry-base", penalties_.dry_base, "How fast that grows with the sequence")
+  command.add_option("--dry-base", sampling.dry_base, "How fast that grows with the sequence")
       ->check(CLI::Range(1.0, 1e6))
       ->needs(multiplier)
       ->capture_default_str();
   command
-      .add_option("--dry-allowed-length", penalties_.dry_allowed_length,
+      .add_option("--dry-allowed-length", sampling.dry_allowed_length,
                   "Sequences shorter than this may be repeated")
       ->check(CLI::Range(1, 1 << 20))
       ->needs(multiplier)
@@ -49,10 +49,6 @@ void AnswerFlags::add_penalties_to(CLI::App& command) {
 Status AnswerFlags::apply(const PromptFlags& prompt, CaptionRequest& request) const {
   constexpr size_t kLimit = size_t{1} << 20;
   request.free = free_;
-  request.sampling.repetition_penalty = penalties_.repetition_penalty;
-  request.sampling.dry_multiplier = penalties_.dry_multiplier;
-  request.sampling.dry_base = penalties_.dry_base;
-  request.sampling.dry_allowed_length = penalties_.dry_allowed_length;
   std::string question(seven_point_prompt());
   const auto file_name = [](const std::string& file) {
     return std::filesystem::path(file).filename().string();

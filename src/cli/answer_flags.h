@@ -11,14 +11,13 @@
 
 namespace fastvlm::cli {
 
-// --schema, --json-schema, --free, and the penalties of SamplingOptions.
+// --schema, --json-schema, --free.
 class AnswerFlags {
  public:
   void add_sections_to(CLI::App& command);
-  void add_penalties_to(CLI::App& command);
 
-  // Sets the prompt, the schema and the penalties of a request: without a prompt, that of the
-  // schema. Reads files; kUsage, kInvalid and so on before any work.
+  // Sets the prompt and the schema of a request: without a prompt, that of the schema. Reads files;
+  // kUsage, kInvalid and so on before any work.
   Status apply(const PromptFlags& prompt, CaptionRequest& request) const;
 
   const std::string& schema() const { return schema_; }
@@ -28,7 +27,9 @@ class AnswerFlags {
   std::string schema_;
   std::string json_schema_;
   bool free_ = false;
-  SamplingOptions penalties_;
 };
+
+// --repetition-penalty and --dry-*.
+void add_penalties_to(CLI::App& command, SamplingOptions& sampling);
 
 }  // namespace fastvlm::cli

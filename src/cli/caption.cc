@@ -208,7 +208,7 @@ void add_answer_options(CLI::App& app, CaptionCommand& command) {
   app.add_option("--top-p", sampling.top_p, "Draw among the likeliest of this mass")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command.answer.add_penalties_to(app);
+  add_penalties_to(app, sampling);
   app.add_option("--seed", sampling.seed, "Of the draws, and of --shuffle")
       ->check(is_seed())
       ->capture_default_str();
