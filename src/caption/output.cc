@@ -48,10 +48,17 @@ std::string title_of(std::string_view key) {
 }
 
 std::vector<TitledText> parts_of(const WrittenCaption& caption) {
-  if (!caption.made || caption.sections.empty()) return parts_of_answer(caption.text);
   std::vector<TitledText> parts;
-  for (const auto& [key, text] : caption.sections) parts.push_back({title_of(key), text});
-  return parts;
+  for (const auto& [key, text] : caption.sections) {
+    if (caption.made && text) parts.push_back({title_of(key), *text});
+  }
+  return parts.empty() ? parts_of_answer(caption.text) : parts;
+}
+
+std::vector<std::string> columns_of(const WrittenCaption& caption) {
+  std::vector<std::string> keys;
+  for (const auto& section : caption.sections) keys.push_back(section.first);
+  return keys;
 }
 
 std::string csv_header(const std::vector<std::string>& columns) {
@@ -65,7 +72,8 @@ std::string csv_line(const WrittenCaption& caption, const std::vector<std::strin
   for (const std::string& key : columns) {
     const auto found = std::find_if(caption.sections.begin(), caption.sections.end(),
                                     [&](const auto& section) { return section.first == key; });
-    line += cat(",", found == caption.sections.end() ? "" : csv_field(found->second));
+    const bool there = found != caption.sections.end() && found->second;
+    line += cat(",", there ? csv_field(*found->second) : "");
   }
   return cat(line, ",", caption.finish_reason, "\n");
 }
@@ -160,8 +168,8 @@ Result<WrittenCaption> parse_caption(std::string_view json, bool timings) {
   const auto sections = object.find("sections");
   if (sections != object.end() && sections->is_object()) {
     for (const auto& [key, text] : sections->items()) {
-      caption.columns.push_back(key);
-      if (text.is_string()) caption.sections.emplace_back(key, text.get<std::string>());
+      caption.sections.emplace_back(
+          key, text.is_string() ? std::optional(text.get<std::string>()) : std::nullopt);
     }
   }
   caption.made = object.contains("finish_reasons");
@@ -181,7 +189,7 @@ std::string render(OutputFormat format, const WrittenCaption& caption) {
       return xmp_packet(caption.text);
     case OutputFormat::kJsonLines:
     case OutputFormat::kCsv:
-      return piece(format, caption, true, caption.columns);
+      return piece(format, caption, true, columns_of(caption));
     case OutputFormat::kText:
       break;
   }
@@ -196,7 +204,7 @@ Result<OutputFile> OutputFile::create(const std::filesystem::path& path, OutputF
 }
 
 Status OutputFile::add(const WrittenCaption& caption) {
-  if (first_) columns_ = caption.columns;
+  if (first_) columns_ = columns_of(caption);
   return write(piece(format_, caption, std::exchange(first_, false), columns_));
 }
 

@@ -33,10 +33,9 @@ bool is_for_all(OutputFormat format);   // has a form for all pictures: all but 
 struct WrittenCaption {
   std::string image;
   std::string text;
-  std::vector<std::pair<std::string, std::string>>
-      sections;                      // key and text of those that are there
-  std::vector<std::string> columns;  // keys of all sections that its schema has
-  bool made = false;                 // by a schema, not found in a free answer
+  // Key and text of all sections that its schema has; no text: the answer lacks it.
+  std::vector<std::pair<std::string, std::optional<std::string>>> sections;
+  bool made = false;  // the sections are a schema's, not found in a free answer
   std::string finish_reason;
   std::string json;  // on one line
 };
