@@ -7,14 +7,12 @@
 
 #include <algorithm>
 #include <deque>
-#include <filesystem>
-#include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "caption/engine.h"
 #include "language/sampler.h"
+#include "support/guided_model.h"
 #include "support/tiny_model.h"
 #include "text/unicode.h"
 
@@ -79,21 +77,10 @@ void check_fit(const Json& schema, const Json& value, const std::string& path) {
   }
 }
 
-using Model = std::function<TokenId(std::span<const TokenId> ids)>;
+using Model = test::WishfulModel;
 
-class JsonGuideTest : public testing::Test {
+class JsonGuideTest : public test::GuideFixture {
  protected:
-  void use(Result<Tokenizer> tokenizer) {
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
-    tokenizer_ = std::make_unique<const Tokenizer>(std::move(*tokenizer));
-    end_ = *tokenizer_->find("<|im_end|>");
-  }
-  void SetUp() override {
-    use(Tokenizer::load(std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo"));
-  }
-  std::vector<TokenId> ids_of(std::string_view text) const {
-    return *tokenizer_->encode(text, Trust::kTrusted);
-  }
   static JsonSchema schema(const std::string& text) {
     auto parsed = parse_json_schema(text, "my.json");
     EXPECT_TRUE(parsed.ok()) << parsed.status().message;
@@ -102,38 +89,11 @@ class JsonGuideTest : public testing::Test {
 
   std::string make(const JsonSchema& schema, const Model& model, int64_t max_tokens,
                    uint64_t seed = 0) {
-    Generator random(seed);
     auto guide = JsonGuide::make(schema, *tokenizer_, {end_}, max_tokens);
     EXPECT_TRUE(guide.ok()) << guide.status().message;
     if (!guide.ok()) return "";
-    std::vector<TokenId> ids;
-    for (int64_t steps = 0; steps < 20 * max_tokens; ++steps) {
-      const auto step = guide->next(ids);
-      EXPECT_TRUE(step.ok());
-      EXPECT_LE(step->settled, step->keep);
-      EXPECT_LE(step->keep, ids.size());
-      ids.resize(step->keep);
-      if (step->finish) return tokenizer_->decode(ids, true);
-      ids.insert(ids.end(), step->forced.begin(), step->forced.end());
-      if (step->forced.empty()) {
-        TokenId id = model(ids);
-        for (int tries = 0; step->allows && !step->allows(id); ++tries) {
-          if (tries == 200000) {
-            ADD_FAILURE() << "nothing is allowed behind " << tokenizer_->decode(ids, true);
-            return "";
-          }
-          id = static_cast<TokenId>(random.next() % tokenizer_->vocab_size());
-        }
-        ids.push_back(id);
-      }
-      EXPECT_LE(static_cast<int64_t>(ids.size()), max_tokens);
-    }
-    ADD_FAILURE() << "does not end: " << tokenizer_->decode(ids, true);
-    return "";
+    return tokenizer_->decode(answer(*guide, model, max_tokens, seed).ids, true);
   }
-
-  std::unique_ptr<const Tokenizer> tokenizer_;
-  TokenId end_ = 0;
 };
 
 // A model that would have written the same JSON.

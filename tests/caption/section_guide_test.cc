@@ -9,15 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <filesystem>
-#include <functional>
-#include <memory>
 #include <set>
 
 #include "base/strings.h"
 #include "caption/engine.h"
 #include "caption/schema.h"
 #include "caption/value_text.h"
+#include "support/guided_model.h"
 #include "support/test_length.h"
 #include "support/tiny_model.h"
 
@@ -26,75 +24,23 @@ namespace {
 
 using testing::HasSubstr;
 
-std::filesystem::path repository(const std::string& name) {
-  return std::filesystem::path(FASTVLM_SOURCE_DIR) / name;
-}
+using Model = test::WishfulModel;
 
-struct Made {
+struct Made : test::GuidedAnswer {
   std::string text;
-  std::vector<TokenId> ids;
   std::vector<GuidedSection> sections;
-  FinishReason finish = FinishReason::kInterrupted;
-  int64_t chosen = 0;  // steps of the model
 };
 
-// What the model would like to write next; the guide may forbid it.
-using Model = std::function<TokenId(std::span<const TokenId> ids)>;
-
-class SectionGuideTest : public testing::Test {
+class SectionGuideTest : public test::GuideFixture {
  protected:
-  void use(Result<Tokenizer> tokenizer) {
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
-    tokenizer_ = std::make_unique<const Tokenizer>(std::move(*tokenizer));
-    end_ = *tokenizer_->find("<|im_end|>");
-  }
-  void SetUp() override { use(Tokenizer::load(repository("models/demo"))); }
-
-  std::vector<TokenId> ids_of(std::string_view text) const {
-    return *tokenizer_->encode(text, Trust::kTrusted);
-  }
-
-  // An answer under a schema; `random` chooses where the model's wish is forbidden.
+  // An answer under a schema.
   Made make(const CaptionSchema& schema, const Model& model, int64_t max_tokens,
             uint64_t seed = 0) {
-    Generator random(seed);
     auto guide = SectionGuide::make(schema, *tokenizer_, {end_}, max_tokens);
     EXPECT_TRUE(guide.ok()) << guide.status().message;
     Made made;
     if (!guide.ok()) return made;
-    std::vector<TokenId> settled;
-    while (made.chosen < 20 * max_tokens) {
-      const auto step = guide->next(made.ids);
-      EXPECT_TRUE(step.ok());
-      EXPECT_LE(step->settled, step->keep);
-      EXPECT_LE(step->keep, made.ids.size());
-      EXPECT_GE(step->keep, settled.size());
-      made.ids.resize(step->keep);
-      // What was settled stays as it was.
-      EXPECT_TRUE(std::equal(settled.begin(), settled.end(), made.ids.begin()));
-      settled.assign(made.ids.begin(),
-                     made.ids.begin() + static_cast<std::ptrdiff_t>(step->settled));
-      if (step->finish) {
-        made.finish = *step->finish;
-        EXPECT_EQ(settled.size(), made.ids.size());
-        break;
-      }
-      made.ids.insert(made.ids.end(), step->forced.begin(), step->forced.end());
-      EXPECT_LE(static_cast<int64_t>(made.ids.size()), max_tokens);
-      if (!step->forced.empty()) continue;
-      TokenId id = model(made.ids);
-      for (int tries = 0; step->allows && !step->allows(id); ++tries) {
-        if (tries == 100000) {
-          ADD_FAILURE() << "nothing is allowed";
-          return made;
-        }
-        id = static_cast<TokenId>(random.next() % tokenizer_->vocab_size());
-      }
-      made.ids.push_back(id);
-      ++made.chosen;
-      EXPECT_LE(static_cast<int64_t>(made.ids.size()), max_tokens);
-    }
-    EXPECT_NE(made.finish, FinishReason::kInterrupted) << "does not end";
+    static_cast<test::GuidedAnswer&>(made) = answer(*guide, model, max_tokens, seed);
     made.text = std::string(trimmed(tokenizer_->decode(made.ids, true)));
     made.sections = guide->sections();
     return made;
@@ -136,9 +82,6 @@ class SectionGuideTest : public testing::Test {
       EXPECT_EQ(read[i], made.sections[i].text) << i << " of " << made.text;
     }
   }
-
-  std::unique_ptr<const Tokenizer> tokenizer_;
-  TokenId end_ = 0;
 };
 
 const std::string kWhole =
