@@ -15,6 +15,9 @@ PACKAGES_CHECK=(
   chromium chromium-driver
   openmpi-bin
 )
+PACKAGES_LONG=(
+  slurmctld slurmd slurm-client munge
+)
 
 # install_missing PACKAGE...: installs through apt what dpkg does not know, with sudo where needed, and says so.
 install_missing() {
