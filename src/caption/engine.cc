@@ -162,11 +162,10 @@ std::string weights_description(const Checkpoint& checkpoint) {
     case WeightType::kBF16:
       return "bf16";
     case WeightType::kQ4:
-      return cat("q4 g", matrix->group);
     case WeightType::kQ8:
       break;
   }
-  return cat("q8 g", matrix->group);
+  return cat("q", checkpoint.config().quantization->bits, " g", matrix->group);
 }
 
 Result<std::vector<float>> splice(const Qwen2& language, std::span<const TokenId> ids,

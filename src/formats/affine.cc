@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace fastvlm {
 namespace {
@@ -28,23 +29,53 @@ Grid fit_grid(const float* values, int64_t count, float steps) {
 
 }  // namespace
 
+bool is_affine_width(int64_t bits) {
+  return bits == 2 || bits == 3 || bits == 4 || bits == 6 || bits == 8;
+}
+
+void pack_levels(std::span<const uint8_t> levels, int bits, uint32_t* words) {
+  uint64_t pending = 0;  // bits not yet written, the next one lowest
+  int filled = 0;
+  for (const uint8_t level : levels) {
+    pending |= static_cast<uint64_t>(level) << filled;
+    filled += bits;
+    if (filled < 32) continue;
+    *words++ = static_cast<uint32_t>(pending);
+    pending >>= 32;
+    filled -= 32;
+  }
+}
+
+void unpack_levels(const void* words, int bits, std::span<uint8_t> levels) {
+  const auto* bytes = static_cast<const uint8_t*>(words);
+  const auto mask = static_cast<uint8_t>((1 << bits) - 1);
+  unsigned pending = 0;
+  int filled = 0;
+  for (uint8_t& level : levels) {
+    if (filled < bits) {
+      pending |= static_cast<unsigned>(*bytes++) << filled;
+      filled += 8;
+    }
+    level = static_cast<uint8_t>(pending & mask);
+    pending >>= bits;
+    filled -= bits;
+  }
+}
+
 void quantize_affine_row(const float* row, int64_t cols, int bits, int64_t group, uint32_t* words,
                          float* scales, float* biases) {
   const auto steps = static_cast<float>((1 << bits) - 1);
-  const int64_t in_word = 32 / bits;
+  std::vector<uint8_t> levels(static_cast<size_t>(group));
   for (int64_t begin = 0; begin < cols; begin += group) {
     const Grid grid = fit_grid(row + begin, group, steps);
     *scales++ = grid.scale;
     *biases++ = grid.bias;
-    for (int64_t i = begin; i < begin + group; i += in_word) {
-      uint32_t word = 0;
-      for (int64_t j = 0; j < in_word; ++j) {
-        const float q = std::rint((row[i + j] - grid.bias) / grid.scale);
-        const auto level = static_cast<uint32_t>(std::clamp(q, 0.0F, steps));
-        word |= level << (static_cast<int64_t>(bits) * j);
-      }
-      *words++ = word;
+    for (int64_t i = 0; i < group; ++i) {
+      const float level = std::rint((row[begin + i] - grid.bias) / grid.scale);
+      levels[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp(level, 0.0F, steps));
     }
+    pack_levels(levels, bits, words);
+    words += group * bits / 32;
   }
 }
 

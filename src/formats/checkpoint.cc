@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "formats/affine.h"
 #include "formats/checkpoint_state.h"
 
 namespace fastvlm {
@@ -37,6 +38,23 @@ Result<WeightType> float_type(const StoredTensor& tensor, const TensorView& view
   }
 }
 
+// Kernels know 4 and 8 bits; a narrower level is the same number in a wider place.
+int wide_bits(int bits) {
+  return bits <= 4 ? 4 : 8;
+}
+
+std::shared_ptr<const uint32_t[]> widened(const StoredTensor& tensor, int64_t rows, int64_t cols) {
+  const int64_t words = cols * wide_bits(tensor.bits) / 32;
+  const int64_t stored = cols * tensor.bits / 8;  // bytes of a row
+  const std::shared_ptr<uint32_t[]> wide(new uint32_t[static_cast<size_t>(rows * words)]);
+  std::vector<uint8_t> levels(static_cast<size_t>(cols));
+  for (int64_t row = 0; row < rows; ++row) {
+    unpack_levels(tensor.view.bytes.data() + row * stored, tensor.bits, levels);
+    pack_levels(levels, wide_bits(tensor.bits), wide.get() + row * words);
+  }
+  return wide;
+}
+
 // A quantised tensor, or rows of floats of any rank seen as [first dimension, rest].
 Result<MatrixSource> source_of(const StoredTensor& tensor, int64_t rows, int64_t cols) {
   MatrixSource source{.rows = rows, .cols = cols, .data = tensor.view.bytes.data()};
@@ -44,7 +62,11 @@ Result<MatrixSource> source_of(const StoredTensor& tensor, int64_t rows, int64_t
     FASTVLM_ASSIGN(source.type, float_type(tensor, tensor.view));
     return source;
   }
-  source.type = tensor.bits == 4 ? WeightType::kQ4 : WeightType::kQ8;
+  source.type = wide_bits(tensor.bits) == 4 ? WeightType::kQ4 : WeightType::kQ8;
+  if (wide_bits(tensor.bits) != tensor.bits) {
+    source.owner = widened(tensor, rows, cols);
+    source.data = source.owner.get();
+  }
   FASTVLM_ASSIGN(source.scale_type, float_type(tensor, tensor.scales));
   source.scales = tensor.scales.bytes.data();
   source.biases = tensor.biases.bytes.data();
@@ -77,20 +99,6 @@ Status absent(const Checkpoint& checkpoint, std::string_view name) {
 }
 
 }  // namespace
-
-std::string_view layout_name(Layout layout) {
-  switch (layout) {
-    case Layout::kLlava:
-      return "LLaVA-Qwen2";
-    case Layout::kHuggingFace:
-      return "Hugging Face FastVlm";
-    case Layout::kMlxPatch:
-      return "MLX (Apple's patch)";
-    case Layout::kMlxVlm:
-      return "MLX (mlx-vlm)";
-  }
-  return "";
-}
 
 std::string StoredTensor::described() const {
   return cat(file->path().string(), ": tensor `", stored_name, "`");
@@ -173,8 +181,12 @@ Result<std::vector<float>> Checkpoint::floats(std::string_view name,
 int64_t Checkpoint::stored_bytes(std::string_view name) const {
   const StoredTensor* tensor = state_->find(name);
   if (tensor == nullptr) return 0;
-  return static_cast<int64_t>(tensor->view.bytes.size() + tensor->scales.bytes.size() +
-                              tensor->biases.bytes.size());
+  size_t weights = tensor->view.bytes.size();
+  if (tensor->bits != 0) {
+    weights =
+        weights * static_cast<size_t>(wide_bits(tensor->bits)) / static_cast<size_t>(tensor->bits);
+  }
+  return static_cast<int64_t>(weights + tensor->scales.bytes.size() + tensor->biases.bytes.size());
 }
 
 void Checkpoint::release(std::string_view name) const {

@@ -21,12 +21,10 @@
 #include "base/result.h"
 #include "formats/config.h"
 #include "formats/safetensors.h"
+#include "formats/tensor_names.h"
 #include "kernels/matrix.h"
 
 namespace fastvlm {
-
-enum class Layout { kLlava, kHuggingFace, kMlxPatch, kMlxVlm };
-std::string_view layout_name(Layout layout);
 
 struct CheckpointOptions {
   // A tower from its own file or folder: Apple, Hugging Face or MobileCLIP names, training or
@@ -62,14 +60,15 @@ class Checkpoint {
   // "model.safetensors: language_model.model.norm.weight", for messages.
   std::string origin(std::string_view name) const;
 
-  // A matrix [rows, cols] (1x1 convolutions count), borrowed from the mapped file; quantised when
+  // A matrix [rows, cols] (1x1 convolutions count), borrowed from the mapped file; 2, 3 and 6 bits
+  // are put into 4 and 8, where they are the same numbers. Quantised when
   // `<name minus .weight>.scales` is there. Wrong shape or dtype, or absence, is an error that
   // names file, tensor, expected and found.
   Result<MatrixSource> matrix(std::string_view name, int64_t rows, int64_t cols) const;
   // Any tensor as f32, converted and dequantised; the shape must match exactly (empty = any).
   Result<std::vector<float>> floats(std::string_view name,
                                     const std::vector<int64_t>& shape = {}) const;
-  // Bytes that a tensor takes in its files, scales and biases included; 0 when absent.
+  // Bytes of a tensor as matrix() gives it, scales and biases included; 0 when absent.
   int64_t stored_bytes(std::string_view name) const;
   // Lets the file's pages of a tensor go, once it has been packed.
   void release(std::string_view name) const;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "formats/affine.h"
 #include "formats/checkpoint_state.h"
 
 namespace fastvlm {
@@ -43,8 +44,7 @@ Result<int> derive_bits(const Checkpoint::State& state, const StoredTensor& weig
   const int64_t bits_in_row = weight.view.shape[1] * 32;
   const int64_t groups = scales.shape[1];
   const int64_t bits = bits_in_row / groups / settings->group_size;
-  const bool known = bits == 4 || bits == 8;
-  if (!known || bits * groups * settings->group_size != bits_in_row ||
+  if (!is_affine_width(bits) || bits * groups * settings->group_size != bits_in_row ||
       (bits != settings->bits && !settings->mixed)) {
     return mismatch(
         weight, cat(weight.view.shape[1], " words and ", groups, " scales a row do not fit bits ",

@@ -21,7 +21,7 @@ struct StoredTensor {
   TensorView view;
   std::vector<int64_t> shape;  // canonical: PyTorch's order, unpacked; rows in use
   bool channels_last = false;  // a convolution stored as [out, kH, kW, in]
-  int bits = 0;                // 4 or 8 when quantised, else 0
+  int bits = 0;                // of a quantised weight in the file, else 0
   int64_t group = 0;
   // Of quantised tensors; a shard boundary may run through the three parts.
   TensorView scales{};

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "formats/affine.h"
 #include "formats/json_fields.h"
 #include "formats/weight_files.h"
 
@@ -131,7 +132,7 @@ Result<std::optional<QuantizationConfig>> read_quantization(const JsonFields& to
   }
   QuantizationConfig config;
   FASTVLM_ASSIGN(const int64_t bits, fields.integer("bits", 1, 32));
-  if (bits != 4 && bits != 8) return fields.wrong("bits", "4 or 8");
+  if (!is_affine_width(bits)) return fields.wrong("bits", "2, 3, 4, 6 or 8");
   config.bits = static_cast<int>(bits);
   FASTVLM_ASSIGN(config.group_size, fields.integer("group_size", 1, 4096));
   if (config.group_size % 32 != 0) return fields.wrong("group_size", "32, 64 or 128");

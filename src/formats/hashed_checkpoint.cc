@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "formats/affine.h"
+#include "formats/affine_writer.h"
 #include "formats/narrow.h"
 #include "formats/tensor_lists.h"
 #include "kernels/half.h"
@@ -100,13 +101,10 @@ std::vector<TensorDeclaration> declare(const std::vector<Planned>& plan, int bit
           {tensor.stored_as, is_counter(tensor) ? DType::kI64 : float_dtype(bits), tensor.shape});
       continue;
     }
-    const int64_t rows = tensor.shape[0];
-    const int64_t cols = tensor.shape[1];
-    const std::string base =
-        tensor.stored_as.substr(0, tensor.stored_as.size() - std::string_view("weight").size());
-    declarations.push_back({tensor.stored_as, DType::kU32, {rows, cols * bits / 32}});
-    declarations.push_back({base + "scales", DType::kF16, {rows, cols / kGroup}});
-    declarations.push_back({base + "biases", DType::kF16, {rows, cols / kGroup}});
+    for (TensorDeclaration& part :
+         declare_affine(tensor.stored_as, tensor.shape[0], tensor.shape[1], {bits, kGroup})) {
+      declarations.push_back(std::move(part));
+    }
   }
   return declarations;
 }
@@ -156,36 +154,18 @@ class Filler {
 
   // MLX casts a model to F16 before it quantises it, and stores scales and biases as F16.
   Status append_quantized(const Planned& tensor, const HashedTensor& values) {
-    const int64_t rows = tensor.shape[0];
     const int64_t cols = tensor.shape[1];
-    const int64_t groups = cols / kGroup;
-    const int64_t words = cols * options_.bits / 32;
-    std::vector<uint16_t> scales(static_cast<size_t>(rows * groups));
-    std::vector<uint16_t> biases(scales.size());
-    std::vector<uint32_t> packed;
-    const int64_t step = std::max<int64_t>(kChunk / cols, 1);
-    for (int64_t first = 0; first < rows; first += step) {
-      const int64_t count = std::min(step, rows - first);
-      packed.resize(static_cast<size_t>(count * words));
-      pool_.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-        std::vector<float> row(static_cast<size_t>(cols));
-        std::vector<float> grid(static_cast<size_t>(2 * groups));
-        for (int64_t r = begin; r < end; ++r) {
-          for (int64_t i = 0; i < cols; ++i) {
-            row[static_cast<size_t>(i)] =
-                f16_to_f32(f32_to_f16(values.value((first + r) * cols + i)));
-          }
-          quantize_affine_row(row.data(), cols, options_.bits, kGroup, packed.data() + r * words,
-                              grid.data(), grid.data() + groups);
-          const auto at = (first + r) * groups;
-          std::transform(grid.begin(), grid.begin() + groups, scales.begin() + at, f32_to_f16);
-          std::transform(grid.begin() + groups, grid.end(), biases.begin() + at, f32_to_f16);
-        }
-      });
-      FASTVLM_RETURN_IF_ERROR(writer_.append(std::as_bytes(std::span(packed))));
-    }
-    FASTVLM_RETURN_IF_ERROR(writer_.append(std::as_bytes(std::span(scales))));
-    return writer_.append(std::as_bytes(std::span(biases)));
+    const RowSource source = [&](int64_t row, float* out) {
+      for (int64_t i = 0; i < cols; ++i) {
+        out[i] = f16_to_f32(f32_to_f16(values.value(row * cols + i)));
+      }
+    };
+    const RowQuantizer quantize = [&](const float* row, uint32_t* words, float* scales,
+                                      float* biases) {
+      quantize_affine_row(row, cols, options_.bits, kGroup, words, scales, biases);
+    };
+    return append_affine(writer_, tensor.shape[0], cols, {options_.bits, kGroup}, source, quantize,
+                         pool_);
   }
 
   SafetensorsWriter& writer_;

@@ -101,6 +101,43 @@ std::optional<std::string> tower_key(std::string_view rest) {
 
 }  // namespace
 
+std::string_view layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::kLlava:
+      return "LLaVA-Qwen2";
+    case Layout::kHuggingFace:
+      return "Hugging Face FastVlm";
+    case Layout::kMlxPatch:
+      return "MLX (Apple's patch)";
+    case Layout::kMlxVlm:
+      return "MLX (mlx-vlm)";
+  }
+  return "";
+}
+
+std::string stored_name(std::string_view canonical, Layout layout) {
+  std::string_view rest = canonical;
+  if (take_prefix(rest, "vision.")) {
+    if (layout != Layout::kMlxVlm) return cat("model.vision_tower.vision_tower.model.", rest);
+    if (take_prefix(rest, "patch_embed.")) {
+      return cat("vision_tower.vision_model.patch_embed.blocks.", rest);
+    }
+    return cat("vision_tower.vision_model.", rest);
+  }
+  if (take_prefix(rest, "projector.")) {
+    if (layout == Layout::kLlava) return cat("model.mm_projector.", rest);
+    if (layout == Layout::kMlxVlm) return cat("mm_projector.", rest);
+    if (layout == Layout::kMlxPatch) return cat("multi_modal_projector.linear_", rest);
+    const bool first = take_prefix(rest, "0.");
+    if (!first) take_prefix(rest, "2.");
+    return cat("model.multi_modal_projector.linear_", first ? "1." : "2.", rest);
+  }
+  if (layout == Layout::kLlava) return std::string(canonical);
+  if (layout != Layout::kHuggingFace) return cat("language_model.", canonical);
+  if (take_prefix(rest, "model.")) return cat("model.language_model.", rest);
+  return std::string(canonical);
+}
+
 std::optional<CanonicalName> canonical_name(std::string_view stored) {
   for (const Prefix& prefix : kPrefixes) {
     std::string_view rest = stored;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the names that checkpoint files use to canonical names (docs/FORMATS.md). Internal to
-// formats/.
+// Between the names that checkpoint files use and canonical names (docs/FORMATS.md).
 #pragma once
 
 #include <optional>
@@ -8,6 +7,9 @@
 #include <string_view>
 
 namespace fastvlm {
+
+enum class Layout { kLlava, kHuggingFace, kMlxPatch, kMlxVlm };
+std::string_view layout_name(Layout layout);
 
 enum class Origin {
   kLlava,        // Apple's LLaVA-Qwen2; also plain Qwen2
@@ -28,6 +30,10 @@ std::optional<CanonicalName> canonical_name(std::string_view stored);
 
 // The same for a tensor of a file that holds a tower: the prefix may be missing.
 std::optional<CanonicalName> canonical_tower_name(std::string_view stored);
+
+// Where a writer puts a tensor: the reverse of canonical_name(). Of Hugging Face's names those of
+// the decoder and the projector only, for its tower is built otherwise.
+std::string stored_name(std::string_view canonical, Layout layout);
 
 // Tensors that may be there and are never used: counters of BatchNorm, tables of older writers,
 // the text half of MobileCLIP.

@@ -36,6 +36,7 @@ struct MatrixSource {
   const void* scales = nullptr;
   const void* biases = nullptr;
   int64_t group = 64;
+  std::shared_ptr<const void> owner = {};  // keeps `data` alive where no file does
 };
 
 // Converts row `row` of `source` to f32; `out` has source.cols elements.

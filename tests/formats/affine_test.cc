@@ -111,5 +111,32 @@ TEST(Affine, UnpacksAsTheReference) {
   }
 }
 
+// 3 and 6 bits cross from one word into the next, as MLX's three-byte packs do.
+TEST(Affine, LevelsAreAStreamOfBits) {
+  std::vector<uint8_t> levels(32);
+  for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<uint8_t>((i + 1) % 8);
+  std::vector<uint32_t> words(3);
+  pack_levels(levels, 3, words.data());
+  // 1 2 3 4 5 6 7 0, lowest first, is 0x1F58D1 in three bytes; four times over.
+  EXPECT_EQ(words, (std::vector<uint32_t>{0xD11F58D1, 0x58D11F58, 0x1F58D11F}));
+  levels = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 63};
+  pack_levels(levels, 6, words.data());
+  EXPECT_EQ(words[0], 1U | 2U << 6 | 3U << 12 | 4U << 18 | 5U << 24 | 6U << 30);
+  for (const int bits : {2, 3, 4, 6, 8}) {
+    levels.resize(96);
+    for (size_t i = 0; i < levels.size(); ++i) {
+      levels[i] = static_cast<uint8_t>(i * 37 % (size_t{1} << bits));
+    }
+    words.assign(static_cast<size_t>(bits) * 3 + 1, 0xABCDEF01);
+    std::vector<uint8_t> bytes(words.size() * 4 + 1);
+    pack_levels(levels, bits, words.data());
+    EXPECT_EQ(words.back(), 0xABCDEF01);
+    std::memcpy(bytes.data() + 1, words.data(), words.size() * 4);  // of any alignment
+    std::vector<uint8_t> read(levels.size());
+    unpack_levels(bytes.data() + 1, bits, read);
+    EXPECT_EQ(read, levels) << bits;
+  }
+}
+
 }  // namespace
 }  // namespace fastvlm

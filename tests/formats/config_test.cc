@@ -139,8 +139,9 @@ TEST(Config, Quantization) {
   ASSERT_TRUE(other.ok());
   EXPECT_EQ(other->quantization->group_size, 32);
   EXPECT_TRUE(other->quantization->mixed);
-  EXPECT_THAT(fault(with("quantization", {{"group_size", 64}, {"bits", 3}})),
-              HasSubstr("config.json: quantization: key `bits`: expected 4 or 8, found 3"));
+  EXPECT_THAT(
+      fault(with("quantization", {{"group_size", 64}, {"bits", 5}})),
+      HasSubstr("config.json: quantization: key `bits`: expected 2, 3, 4, 6 or 8, found 5"));
   EXPECT_THAT(fault(with("quantization", {{"group_size", 48}, {"bits", 4}})),
               HasSubstr("key `group_size`: expected 32, 64 or 128, found 48"));
   EXPECT_THAT(fault(with("quantization", {{"group_size", 64}})),
