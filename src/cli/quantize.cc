@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastvlm quantize: a float checkpoint as a small MLX export.
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/commands.h"
+#include "cli/find_model.h"
+#include "cli/flags.h"
+#include "quantize/comparison.h"
+#include "quantize/export.h"
+#include "quantize/export_keys.h"
+
+namespace fastvlm::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct QuantizeCommand {
+  ModelFlags model;
+  std::string out;
+  std::string layout = "apple";
+  std::string recipe = "uniform";
+  std::string quantizer = "mlx";
+  AffineSettings settings;
+  bool verify = false;
+  bool json = false;
+
+  Exit run() const;
+};
+
+// What was written and, when asked, how it compares.
+struct Outcome {
+  ExportReport report;
+  Layout layout = Layout::kMlxPatch;
+  std::vector<std::string> problems;  // of other readers
+  std::optional<ModelComparison> comparison;
+};
+
+std::string percent(double share) {
+  return fixed(100 * share, 2) + " %";
+}
+
+std::string as_text(const Outcome& outcome, const QuantizeCommand& command) {
+  const ExportReport& report = outcome.report;
+  std::string text =
+      cat(command.out, ": ", megabytes(static_cast<double>(report.bytes)), ", ",
+          with_thousands(report.parameters), " parameters; ", report.quantized, " matrices at ",
+          command.settings.bits, " bits (group ", command.settings.group, ", ", command.recipe,
+          "), ", report.kept, " tensors as F16\n");
+  for (const std::string& name : report.left_out) {
+    text += cat("  ", name, ": kept as F16, its width is no multiple of the group\n");
+  }
+  if (!outcome.comparison) return text;
+  const ModelComparison& found = *outcome.comparison;
+  text += cat("readers: ", readers_of(outcome.layout),
+              outcome.problems.empty() ? ": every tensor and key is found\n" : ":\n");
+  for (const std::string& problem : outcome.problems) text += cat("  ", problem, "\n");
+  text += cat("logits: error ", percent(found.logits_error), ", at most ",
+              fixed(found.largest_difference, 3), " off; the likeliest token is the same in ",
+              percent(found.agreement), " of ", found.positions, " positions\n");
+  const int64_t worst = found.worst_layer();
+  text += cat("layers: worst ",
+              worst == 0 ? std::string("the embedding")
+                         : cat("behind block ", worst, " of ", found.layers.size() - 1),
+              ", error ", percent(found.layers[static_cast<size_t>(worst)]), "\n");
+  return text;
+}
+
+std::string as_json(const Outcome& outcome, const QuantizeCommand& command) {
+  const ExportReport& report = outcome.report;
+  Json json = {{"files", report.files},
+               {"bytes", report.bytes},
+               {"parameters", report.parameters},
+               {"quantized", report.quantized},
+               {"kept", report.kept},
+               {"left_out", report.left_out},
+               {"bits", command.settings.bits},
+               {"group_size", command.settings.group},
+               {"recipe", command.recipe},
+               {"quantizer", command.quantizer}};
+  if (outcome.comparison) {
+    const ModelComparison& found = *outcome.comparison;
+    json["verification"] = {{"readers", readers_of(outcome.layout)},
+                            {"problems", outcome.problems},
+                            {"positions", found.positions},
+                            {"logits_error", found.logits_error},
+                            {"largest_difference", found.largest_difference},
+                            {"agreement", found.agreement},
+                            {"layers", found.layers}};
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<Outcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
+  FASTVLM_ASSIGN(const auto found, find_model(command.model.model));
+  FASTVLM_ASSIGN(const Checkpoint source,
+                 Checkpoint::open(found.folder, {command.model.tower_path()}));
+  Outcome outcome;
+  outcome.layout = command.layout == "apple" ? Layout::kMlxPatch : Layout::kMlxVlm;
+  FASTVLM_ASSIGN(const Recipe recipe,
+                 make_recipe(command.recipe, command.settings, source.config().language.tied));
+  const Quantizer quantizer = command.quantizer == "mlx" ? Quantizer::kMlx : Quantizer::kSearch;
+  FASTVLM_ASSIGN(outcome.report,
+                 export_quantized(source, command.out, {outcome.layout, recipe, quantizer}, pool));
+  if (!command.verify) return outcome;
+  FASTVLM_ASSIGN(outcome.problems, check_export_keys(command.out, outcome.layout));
+  FASTVLM_ASSIGN(const Checkpoint written, Checkpoint::open(command.out));
+  FASTVLM_ASSIGN(const auto probes, probe_ids(source));
+  FASTVLM_ASSIGN(outcome.comparison, compare_models(source, written, probes, pool));
+  return outcome;
+}
+
+Exit QuantizeCommand::run() const {
+  const auto pool = model.prepare();
+  if (!pool.ok()) return report(pool.status());
+  const auto outcome = quantize(*this, **pool);
+  if (!outcome.ok()) return report(outcome.status());
+  const Status written = print(json ? as_json(*outcome, *this) : as_text(*outcome, *this));
+  if (!written.ok()) return report(written);
+  return outcome->problems.empty() ? kDone : kCheckFailed;
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& program, Command& chosen) {
+  auto command = std::make_shared<QuantizeCommand>();
+  CLI::App* app = program.add_subcommand(
+      "quantize", "Write a float checkpoint as an MLX export with few bits a weight");
+  command->model.add_model_to(*app);
+  app->add_option("--out", command->out, "Folder to write, absent or empty")->required();
+  app->add_option("--bits", command->settings.bits, "Of a weight: 2, 3, 4, 6 or 8")
+      ->check(CLI::IsMember({2, 3, 4, 6, 8}))
+      ->capture_default_str();
+  app->add_option("--group", command->settings.group, "Weights that share a scale: 32, 64 or 128")
+      ->check(CLI::IsMember({32, 64, 128}))
+      ->capture_default_str();
+  app->add_option("--layout", command->layout,
+                  "Names and shapes: of Apple's patch (and app), or of mlx-vlm")
+      ->check(CLI::IsMember({"apple", "mlx-vlm"}))
+      ->capture_default_str();
+  app->add_option("--recipe", command->recipe,
+                  "The head, or embedding and head, at 8 bits; Apple's app reads uniform alone")
+      ->check(CLI::IsMember(recipe_names()))
+      ->capture_default_str();
+  app->add_option("--quantizer", command->quantizer,
+                  "MLX's own bits, or a search for scales with a smaller error")
+      ->check(CLI::IsMember({"mlx", "search"}))
+      ->capture_default_str();
+  app->add_flag("--verify", command->verify,
+                "Compare with the source, and with what other programs look for (exit code 4)");
+  app->add_flag("--json", command->json, "One JSON object");
+  command->model.add_machine_to(*app);
+  app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
+}
+
+}  // namespace fastvlm::cli
