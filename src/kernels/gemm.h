@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products whose factors are not weights packed in advance: what a backward pass needs. Goals: any
 // of the factors may be read as its transpose, so that gradients need no copies; packed weights
-// serve the way back as they are, 4-bit ones dequantised tile by tile. Everything is f32, and the
-// result does not depend on the number of threads. Non-goal: products of a single row (matmul.h).
+// serve both ways as they are, 4-bit ones dequantised tile by tile. What comes and goes is f32;
+// where kBf16 is asked for, factors are rounded to bf16 tile by tile and sums stay f32. The result
+// does not depend on the number of threads. Non-goal: products of a single row (matmul.h).
 #pragma once
 
 #include <cstdint>
 
 #include "base/thread_pool.h"
 #include "kernels/matrix.h"
+#include "kernels/precision.h"
 
 namespace fastvlm {
 
@@ -36,13 +38,15 @@ struct GemmShape {
 
 // a [m, depth] times b [depth, n]. `sum.y` must not overlap a or b.
 void gemm(ThreadPool& pool, const GemmShape& shape, const Factor& a, const Factor& b,
-          const Sum& sum);
+          const Sum& sum, Arithmetic arithmetic = Arithmetic::kF32);
 // The same by the calling thread alone, for drivers that share out the work otherwise.
-void gemm_alone(const GemmShape& shape, const Factor& a, const Factor& b, const Sum& sum);
+void gemm_alone(const GemmShape& shape, const Factor& a, const Factor& b, const Sum& sum,
+                Arithmetic arithmetic = Arithmetic::kF32);
 
-// x W for x [m, w.rows()], rows `x_stride` apart: what a linear layer y = x W^T does on the way
-// back. The product is [m, w.cols()].
-void matmul_transposed(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
-                       const Matrix& w, const Sum& sum);
+enum class Way { kForward, kBack };
+// What a linear layer y = x W^T multiplies with its weights, rows `x_stride` apart. Forward: x W^T
+// for x [m, w.cols()]; back: x W for x [m, w.rows()].
+void gemm(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& w, Way way,
+          const Sum& sum, Arithmetic arithmetic = Arithmetic::kF32);
 
 }  // namespace fastvlm

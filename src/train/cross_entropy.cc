@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "kernels/gemm.h"
-#include "kernels/matmul.h"
 
 namespace fastvlm {
 namespace {
@@ -31,7 +30,8 @@ double row_loss(float* logits, int64_t count, int32_t id, float weight) {
 }  // namespace
 
 double cross_entropy(ThreadPool& pool, const Matrix& head, const float* h,
-                     std::span<const int32_t> ids, float weight, float* dh, Scratch& scratch) {
+                     std::span<const int32_t> ids, float weight, Arithmetic arithmetic, float* dh,
+                     Scratch& scratch) {
   const int64_t hidden = head.cols();
   const int64_t vocabulary = head.rows();
   const auto rows = static_cast<int64_t>(ids.size());
@@ -39,7 +39,8 @@ double cross_entropy(ThreadPool& pool, const Matrix& head, const float* h,
   std::vector<double> losses(ids.size());
   for (int64_t row = 0; row < rows; row += kRows) {
     const int64_t count = std::min(kRows, rows - row);
-    matmul(pool, h + row * hidden, count, hidden, head, logits, vocabulary);
+    gemm(pool, h + row * hidden, count, hidden, head, Way::kForward, {logits, vocabulary},
+         arithmetic);
     pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const auto at = static_cast<size_t>(row + r);
@@ -47,7 +48,8 @@ double cross_entropy(ThreadPool& pool, const Matrix& head, const float* h,
       }
     });
     if (dh == nullptr) continue;
-    matmul_transposed(pool, logits, count, vocabulary, head, {dh + row * hidden, hidden});
+    gemm(pool, logits, count, vocabulary, head, Way::kBack, {dh + row * hidden, hidden},
+         arithmetic);
   }
   double sum = 0;
   for (const double loss : losses) sum += loss;

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/matrix.h"
+#include "kernels/precision.h"
 #include "kernels/scratch.h"
 
 namespace fastvlm {
@@ -14,6 +15,7 @@ namespace fastvlm {
 // to follow. Where `dh` is given, it becomes `weight` times the gradient by h. A few rows at a
 // time, so that [rows, vocabulary] never exists; `scratch` keeps memory from call to call.
 double cross_entropy(ThreadPool& pool, const Matrix& head, const float* h,
-                     std::span<const int32_t> ids, float weight, float* dh, Scratch& scratch);
+                     std::span<const int32_t> ids, float weight, Arithmetic arithmetic, float* dh,
+                     Scratch& scratch);
 
 }  // namespace fastvlm

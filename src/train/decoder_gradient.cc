@@ -10,11 +10,12 @@
 namespace fastvlm {
 
 DecoderGradient::DecoderGradient(const Qwen2& model, const LoraAdapter& adapter,
-                                 int64_t checkpoint_every)
+                                 int64_t checkpoint_every, Arithmetic arithmetic)
     : model_(model),
       adapter_(adapter),
       config_(model.config()),
-      every_(checkpoint_every > 0 ? std::min(checkpoint_every, config_.layers) : config_.layers) {
+      every_(checkpoint_every > 0 ? std::min(checkpoint_every, config_.layers) : config_.layers),
+      arithmetic_(arithmetic) {
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     blocks_.emplace_back(model, adapter, layer);
   }
@@ -38,7 +39,7 @@ double DecoderGradient::add_gradient(ThreadPool& pool, const TrainingSequence& s
 
 PassContext DecoderGradient::context(ThreadPool& pool, const std::optional<RandomStream>& dropout) {
   const double rate = dropout ? adapter_.settings().dropout : 0;
-  return {pool, adapter_, rate, dropout.value_or(RandomStream(0)), dropped_};
+  return {pool, adapter_, rate, dropout.value_or(RandomStream(0)), arithmetic_, dropped_};
 }
 
 void DecoderGradient::prepare(int64_t rows) {
@@ -108,7 +109,7 @@ double DecoderGradient::head(const PassContext& context, const TrainingSequence&
   }
   const std::vector<float>& norm = model_.final_norm();
   rms_norm(context.pool, rows, count, hidden, norm.data(), config_.rms_norm_eps, normed);
-  const double sum = cross_entropy(context.pool, model_.head(), normed, ids, weight,
+  const double sum = cross_entropy(context.pool, model_.head(), normed, ids, weight, arithmetic_,
                                    backward ? dnormed : nullptr, logits_);
   if (!backward) return sum;
   float* const d = normed;  // no longer needed

@@ -34,7 +34,9 @@ class DecoderGradient {
  public:
   // Model and adapter must outlive this; the adapter's parameters may change between calls.
   // `checkpoint_every` 0: the activations of all blocks are kept.
-  DecoderGradient(const Qwen2& model, const LoraAdapter& adapter, int64_t checkpoint_every);
+  // Products are computed at f32 or bf16.
+  DecoderGradient(const Qwen2& model, const LoraAdapter& adapter, int64_t checkpoint_every,
+                  Arithmetic arithmetic = Arithmetic::kF32);
 
   // The sum of the targets' losses, nothing dropped.
   double loss(ThreadPool& pool, const TrainingSequence& sequence);
@@ -61,6 +63,7 @@ class DecoderGradient {
   const LoraAdapter& adapter_;
   const LanguageConfig& config_;
   int64_t every_;
+  Arithmetic arithmetic_;
   std::vector<TrainingBlock> blocks_;
   // Working memory for sequences of up to `capacity_` rows.
   int64_t capacity_ = 0;

@@ -20,7 +20,8 @@ struct PassContext {
   const LoraAdapter& adapter;
   double dropout = 0;  // 0 where the loss is only looked at
   RandomStream random{0};
-  Scratch& scratch;  // [rows, widest input] floats
+  Arithmetic arithmetic = Arithmetic::kF32;  // of products: f32 or bf16
+  Scratch& scratch;                          // [rows, widest input] floats
 };
 
 class LoraLinear {
@@ -44,6 +45,7 @@ class LoraLinear {
                 int64_t rows, float* dx, bool add, std::span<float> gradient) const;
 
  private:
+  void start(ThreadPool& pool, int64_t rows, const float* residual, float* y) const;
   Dropout dropout(const PassContext& context) const;
   // dropout(x), in the context's scratch unless nothing is dropped.
   const float* dropped(const PassContext& context, const float* x, int64_t rows) const;

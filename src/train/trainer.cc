@@ -39,7 +39,7 @@ Trainer::Trainer(ThreadPool& pool, const Qwen2& model, LoraAdapter& adapter,
       settings_(settings),
       schedule_(CosineSchedule::with_ratio(settings.learning_rate, settings.warmup_ratio,
                                            settings.epochs * steps_an_epoch(data, settings))),
-      model_(model, adapter, settings.checkpoint_every),
+      model_(model, adapter, settings.checkpoint_every, settings.arithmetic),
       optimizer_(adapter.parameters().size(), settings.weight_decay),
       gradient_(adapter.parameters().size()) {}
 

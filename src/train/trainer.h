@@ -27,8 +27,9 @@ struct TrainerSettings {
   double largest_norm = 1;  // of a gradient; longer ones are scaled down
   int64_t epochs = 1;
   int64_t batch_size = 8;
-  int64_t accumulation = 1;      // batches a step
-  int64_t checkpoint_every = 1;  // blocks, as DecoderGradient has it
+  int64_t accumulation = 1;                  // batches a step
+  int64_t checkpoint_every = 1;              // blocks, as DecoderGradient has it
+  Arithmetic arithmetic = Arithmetic::kF32;  // of products: f32 or bf16
   uint64_t seed = 0;
   bool shuffle = true;
 };

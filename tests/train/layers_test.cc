@@ -132,11 +132,14 @@ TEST(FastLayers, CrossEntropyAndItsGradient) {
     const Matrix head = packed(weights, 333, 24, pool);
     std::vector<float> dh(h.size());
     Scratch scratch;
+    EXPECT_NEAR(cross_entropy(pool, head, as<float>(h).data(), ids, 0.125F, Arithmetic::kF32,
+                              dh.data(), scratch) /
+                    loss,
+                1, 1e-6);
     EXPECT_NEAR(
-        cross_entropy(pool, head, as<float>(h).data(), ids, 0.125F, dh.data(), scratch) / loss, 1,
-        1e-6);
-    EXPECT_NEAR(cross_entropy(pool, head, as<float>(h).data(), ids, 1, nullptr, scratch) / loss, 1,
-                1e-6);
+        cross_entropy(pool, head, as<float>(h).data(), ids, 1, Arithmetic::kF32, nullptr, scratch) /
+            loss,
+        1, 1e-6);
     return dh;
   });
 }
@@ -198,7 +201,8 @@ void check_lora_linear(double dropout) {
     const Qwen2::Linear linear{packed(w, 50, 96, pool), {}};
     const LoraLinear fast(linear, &module);
     Scratch scratch;
-    const PassContext context{pool, layer.adapter, dropout, RandomStream(9), scratch};
+    const PassContext context{pool,   layer.adapter, dropout, RandomStream(9), Arithmetic::kF32,
+                              scratch};
     std::vector<float> found(layer.dy.size() + x.size());
     std::vector<float> inner(s.rows * s.rank);
     std::vector<float> gradient(layer.a.size() + layer.b.size());

@@ -7,6 +7,7 @@
 
 #include <limits>
 
+#include "kernels/dot_matrix.h"
 #include "train/golden_train.h"
 
 namespace fastvlm {
@@ -126,6 +127,25 @@ TEST(Trainer, GivesTheSameBitsOnAnyNumberOfThreadsAndWithAnyCheckpoints) {
   EXPECT_EQ(trained(2, 0, 5), expected);
   EXPECT_EQ(trained(2, 2, 5), expected);
   EXPECT_NE(trained(1, 1, 6), expected);
+}
+
+TEST(Trainer, Bf16StaysCloseToF32) {
+  if (fastest_arithmetic() == Arithmetic::kF32) GTEST_SKIP() << "no bf16 products here";
+  ThreadPool pool(2);
+  const Qwen2 model = golden_model(pool);
+  const GoldenData data(model);
+  TrainerSettings settings = golden_settings();
+  LoraAdapter exact = golden_adapter(model);
+  Trainer first(pool, model, exact, data, settings);
+  settings.arithmetic = Arithmetic::kBf16;
+  LoraAdapter rounded = golden_adapter(model);
+  Trainer second(pool, model, rounded, data, settings);
+  for (int i = 0; i < 10; ++i) {
+    const double expected = first.step()->loss;
+    const double found = second.step()->loss;
+    EXPECT_NE(found, expected);
+    EXPECT_NEAR(found, expected, 0.01 * expected) << "step " << i;
+  }
 }
 
 TEST(Trainer, LearnsWhatItIsShown) {
