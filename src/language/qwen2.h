@@ -58,7 +58,7 @@ class Qwen2 {
   Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                  std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
 
- private:
+  // The weights, for training, which runs through them both ways.
   struct Linear {
     Matrix weights;
     std::vector<float> bias;  // empty where the model has none
@@ -67,11 +67,15 @@ class Qwen2 {
     std::vector<float> attention_norm, mlp_norm;
     Linear q, k, v, o, gate, up, down;
   };
+  const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
+  const std::vector<float>& final_norm() const { return final_norm_; }
+  const Matrix& head() const { return config_.tied ? embedding_ : head_; }  // [vocab, hidden]
+
+ private:
   struct Scratch;
 
   Qwen2() = default;
 
-  const Matrix& head() const { return config_.tied ? embedding_ : head_; }
   template <typename Function>
   void for_each_linear(const Function& fn) const;
 
