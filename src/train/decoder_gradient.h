@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "kernels/scratch.h"
+#include "language/lora.h"
 #include "language/qwen2.h"
 #include "train/block.h"
-#include "train/lora.h"
 
 namespace fastvlm {
 

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
+#include "base/random.h"
 #include "base/thread_pool.h"
-#include "train/random.h"
 
 namespace fastvlm {
 

@@ -8,9 +8,9 @@
 
 #include "base/thread_pool.h"
 #include "kernels/scratch.h"
+#include "language/lora.h"
 #include "language/qwen2.h"
 #include "train/elementwise_gradients.h"
-#include "train/lora.h"
 
 namespace fastvlm {
 

@@ -13,8 +13,8 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "language/lora.h"
 #include "train/decoder_gradient.h"
-#include "train/lora.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 

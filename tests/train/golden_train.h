@@ -12,9 +12,9 @@
 #include "base/strings.h"
 #include "formats/checkpoint.h"
 #include "formats/safetensors.h"
+#include "language/adapter_file.h"
 #include "language/qwen2.h"
 #include "support/files.h"
-#include "train/adapter_file.h"
 #include "train/trainer.h"
 
 namespace fastvlm::test {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "train/lora.h"
+#include "language/lora.h"
 
 #include <algorithm>
 #include <cmath>
 #include <regex>
 
+#include "base/random.h"
 #include "base/strings.h"
-#include "train/random.h"
 
 namespace fastvlm {
 namespace {

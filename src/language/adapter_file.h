@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "train/lora.h"
+#include "language/lora.h"
 
 namespace fastvlm {
 

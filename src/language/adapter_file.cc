@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "train/adapter_file.h"
+#include "language/adapter_file.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "train/lora.h"
+#include "language/lora.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
