@@ -48,6 +48,7 @@ int run(int argc, char** argv) {
   add_evaluate(program, chosen);
   add_rate(program, chosen);
   add_bench(program, chosen);
+  add_merge(program, chosen);
   add_quantize(program, chosen);
   add_dev(program, chosen);
   if (const Status status = check_empty_values(argc, argv); !status.ok()) return report(status);

@@ -64,6 +64,7 @@ class LoraAdapter {
   const LoraSettings& settings() const { return settings_; }
   void set_dropout(double rate) { settings_.dropout = rate; }
   const std::vector<LoraModule>& modules() const { return modules_; }
+  int64_t layers() const { return static_cast<int64_t>(index_.size()); }  // of the model
   // Null where the layer is not adapted.
   const LoraModule* find(int64_t layer, LoraTarget target) const;
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/matrix.h"
 #include "language/kv_cache.h"
+#include "language/lora.h"
 
 namespace fastvlm {
 
@@ -58,10 +60,19 @@ class Qwen2 {
   Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                  std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
 
+  // Adds a LoRA adapter to the linear layers, `strength` times, at f32; the weights stay as they
+  // are. kUsage when the model has one already, kInvalid when it is of another shape.
+  Status attach(const LoraAdapter& adapter, float strength, ThreadPool& pool);
+
   // The weights, for training, which runs through them both ways.
+  struct LowRank {
+    Matrix a;  // [rank, in]
+    Matrix b;  // [out, rank], times the adapter's scale
+  };
   struct Linear {
     Matrix weights;
     std::vector<float> bias;  // empty where the model has none
+    std::unique_ptr<const LowRank> adapter{};
   };
   struct Layer {
     std::vector<float> attention_norm, mlp_norm;
@@ -89,8 +100,9 @@ class Qwen2 {
 
   LanguageConfig config_;
   int64_t context_limit_ = 0;
-  Matrix embedding_;  // [vocab, hidden]
-  Matrix head_;       // [vocab, hidden], packed when the model is not tied
+  int64_t adapter_rank_ = 0;  // the largest of the attached adapter; 0: none is attached
+  Matrix embedding_;          // [vocab, hidden]
+  Matrix head_;               // [vocab, hidden], packed when the model is not tied
   std::vector<float> final_norm_;
   std::vector<Layer> layers_;
 };
