@@ -89,7 +89,10 @@ Json timings_json(const Timings& timings) {
           {"prefill_ms", milliseconds(timings.prefill_seconds)},
           {"first_token_ms", milliseconds(timings.first_token_seconds())},
           {"decode_ms", milliseconds(timings.decode_seconds)},
-          {"tokens_per_second", std::round(timings.tokens_per_second() * 10) / 10}};
+          {"tokens_per_second", std::round(timings.tokens_per_second() * 10) / 10},
+          {"passes", timings.drafts.passes},
+          {"drafted_tokens", timings.drafts.drafted},
+          {"accepted_tokens", timings.drafts.accepted}};
 }
 
 }  // namespace

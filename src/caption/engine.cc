@@ -8,6 +8,7 @@
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/draft_corpus.h"
 #include "caption/json_guide.h"
 #include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
@@ -211,6 +212,33 @@ Status Engine::plan(const EngineOptions& options) {
       "allow more, or take a model stored in 4 bits or a smaller --image-size");
 }
 
+// A table that is asked for must be good; one that merely lies there may be left alone.
+Status Engine::load_drafts(const EngineOptions& options) {
+  draft_ = options.draft;
+  const std::filesystem::path beside = options.model / kDraftsFileName;
+  std::error_code ignored;
+  if (!draft_ || (!options.drafts && !std::filesystem::exists(beside, ignored))) return {};
+  auto table = DraftTable::load(options.drafts.value_or(beside), vocabulary_digest(tokenizer_));
+  if (table.ok()) {
+    drafts_ = std::make_shared<const DraftTable>(std::move(*table));
+    return {};
+  }
+  if (options.drafts) return table.status();
+  warnings_.push_back(table.status().message);
+  return {};
+}
+
+std::optional<Drafter> Engine::drafter() const {
+  if (!draft_) return std::nullopt;
+  return Drafter(drafts_);
+}
+
+std::vector<std::string> Engine::warnings() const {
+  std::vector<std::string> all = checkpoint_.warnings();
+  all.insert(all.end(), warnings_.begin(), warnings_.end());
+  return all;
+}
+
 Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options, ThreadPool& pool) {
   FASTVLM_ASSIGN(Checkpoint checkpoint, Checkpoint::open(options.model, {options.vision_tower}));
   FASTVLM_RETURN_IF_ERROR(check_parts(checkpoint));
@@ -221,6 +249,7 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   const std::shared_ptr<Engine> engine(
       new Engine(std::move(checkpoint), std::move(tokenizer), precision));
   FASTVLM_RETURN_IF_ERROR(engine->plan(options));
+  FASTVLM_RETURN_IF_ERROR(engine->load_drafts(options));
   FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
   const int64_t side = engine->preprocessing_.size;
   engine->image_tokens_ = encoder->tower.token_count(side, side);
@@ -330,7 +359,7 @@ struct Session::Prompt {
 };
 
 Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
-    : engine_(std::move(engine)), pool_(&pool) {}
+    : engine_(std::move(engine)), pool_(&pool), drafter_(engine_->drafter()) {}
 
 Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   FASTVLM_RETURN_IF_ERROR(check(request.sampling));
@@ -406,6 +435,10 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::span
   options.breaks_sequence = [this](TokenId id) {
     return breaks_sequence(engine_->tokenizer(), id);
   };
+  if (drafter_) {
+    drafter_->begin(prompt.ids);
+    options.drafter = &*drafter_;
+  }
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
   Decoded decoded;
   if (request.beams > 1) {
@@ -451,6 +484,7 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());
   caption.timings.prefill_seconds = decoded.prefill_seconds;
   caption.timings.decode_seconds = decoded.decode_seconds;
+  caption.timings.drafts = decoded.drafts;
   return caption;
 }
 

@@ -23,6 +23,7 @@
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
 #include "kernels/precision.h"
+#include "language/drafter.h"
 #include "language/qwen2.h"
 #include "text/tokenizer.h"
 #include "vision/projector.h"
@@ -46,6 +47,10 @@ struct EngineOptions {
   // neither way is refused before anything is read.
   std::optional<int64_t> memory_limit = {};
   int64_t text_tokens = 556;  // of a prompt with its answer, for the plan
+  // Guesses at what an answer will say save time and change nothing in it (language/drafter.h).
+  // `drafts` is a table for them; none: the one beside the model, if there is one.
+  bool draft = true;
+  std::optional<std::filesystem::path> drafts = {};
 };
 
 // Which model this is, for provenance.
@@ -94,7 +99,9 @@ class Engine {
   const MemoryPlan& memory_plan() const { return plan_; }
   bool keeps_tower() const { return keep_tower_; }
 
-  std::vector<TokenId> stop_ids() const;  // any of them ends an answer
+  std::vector<TokenId> stop_ids() const;      // any of them ends an answer
+  std::optional<Drafter> drafter() const;     // a new one for a session; none: switched off
+  std::vector<std::string> warnings() const;  // what is odd about the model's files
   int64_t image_tokens() const { return image_tokens_; }
 
   // The two halves of the weights, shared by all who hold them. Without keep_tower asking for one
@@ -109,6 +116,7 @@ class Engine {
   Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision);
 
   Status plan(const EngineOptions& options);
+  Status load_drafts(const EngineOptions& options);
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;
@@ -117,6 +125,9 @@ class Engine {
   MemoryPlan plan_;
   Preprocessing preprocessing_;
   int64_t image_tokens_ = 0;
+  bool draft_ = true;
+  std::shared_ptr<const DraftTable> drafts_;
+  std::vector<std::string> warnings_;
   mutable std::mutex loading_;
   mutable std::shared_ptr<const ImageEncoder> encoder_;
   mutable std::shared_ptr<const Qwen2> language_;
@@ -150,6 +161,7 @@ class Session {
   std::shared_ptr<const Engine> engine_;
   ThreadPool* pool_;
   std::optional<KvCache> cache_;
+  std::optional<Drafter> drafter_;
 };
 
 }  // namespace fastvlm

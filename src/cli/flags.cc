@@ -39,6 +39,15 @@ void ModelFlags::add_memory_to(CLI::App& command) {
       ->option_text("SIZE");
 }
 
+void ModelFlags::add_drafts_to(CLI::App& command) {
+  command
+      .add_option("--drafts", drafts,
+                  "Table of what captions often say, or none: guess nothing. The text is the same "
+                  "[captions.drafts beside the model]")
+      ->option_text("FILE|none")
+      ->check(is_not_empty());
+}
+
 void ModelFlags::add_machine_to(CLI::App& command) {
   command.add_option("--threads", threads, "Threads [one a core]")->check(CLI::Range(1, 1024));
   command.add_option("--isa", isa, "Instruction set: a name from `fastvlm info` [the best]");
@@ -91,6 +100,8 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.keep_tower = flags.keep_tower;
   if (flags.memory > 0) options.memory_limit = static_cast<int64_t>(flags.memory);
   options.language = flags.arithmetic().value_or(options.language);
+  options.draft = flags.drafts != "none";
+  if (options.draft && !flags.drafts.empty()) options.drafts = flags.drafts;
   if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
   if (image_size > 0) options.image_size = image_size;
   return options;
@@ -181,7 +192,7 @@ Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const
         "another");
   }
   FASTVLM_ASSIGN(auto engine, Engine::load(image.engine_options(found.folder, model), pool));
-  for (const std::string& line : engine->checkpoint().warnings()) warn(line);
+  for (const std::string& line : engine->warnings()) warn(line);
   return engine;
 }
 

@@ -100,14 +100,19 @@ Status Qwen2::embed(std::span<const int32_t> ids, float* out) const {
 
 Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                       std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink) const {
+  const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
+  logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
+  return forward(cache, rows, n, wanted, logits.data(), pool, sink);
+}
+
+Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
+                      ThreadPool& pool, const HiddenSink& sink) const {
   if (n < 1 || n > cache.capacity() - cache.length()) {
     return error(Code::kLimit,
                  cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
                      " and cannot take ", n, " more"),
                  "make the cache as long as prompt and answer together");
   }
-  const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
-  logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
   const Scratch scratch(config_, adapter_rank_, std::min(n, kChunkRows), cache.scratch_);
   for (int64_t begin = 0; begin < n; begin += kChunkRows) {
     const int64_t count = std::min(n - begin, kChunkRows);
@@ -119,8 +124,7 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
     if (outputs == 0) continue;
     const int64_t row = begin + count - outputs - (n - wanted);
     matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
-           config_.hidden_size, head(), logits.data() + row * config_.vocab_size,
-           config_.vocab_size);
+           config_.hidden_size, head(), logits + row * config_.vocab_size, config_.vocab_size);
   }
   return {};
 }

@@ -53,12 +53,19 @@ class Qwen2 {
   // Embeds ids into out [ids.size(), hidden_size]. An id outside the vocabulary is an error.
   Status embed(std::span<const int32_t> ids, float* out) const;
 
+  // Whether what a row gives is the same, bit for bit, whichever rows are run with it: where all
+  // products are of bytes. Elsewhere a row that runs alone is summed up in another order.
+  bool rows_are_independent() const;
+
   enum class Logits { kNone, kLast, kAll };
   // Runs rows [n, hidden_size], embedded ids or image tokens, behind what the cache holds, and
   // appends them to it. `logits` becomes [0 | 1 | n, vocab_size]. kLimit when the cache has no
   // room.
   Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                  std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
+  // The same with the logits of the last `wanted` rows (0 .. n), [wanted, vocab_size].
+  Status forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
+                 ThreadPool& pool, const HiddenSink& sink = {}) const;
 
   // Adds a LoRA adapter to the linear layers, `strength` times, at f32; the weights stay as they
   // are. kUsage when the model has one already, kInvalid when it is of another shape.

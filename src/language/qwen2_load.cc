@@ -122,6 +122,14 @@ void Qwen2::for_each_linear(const Function& fn) const {
   }
 }
 
+bool Qwen2::rows_are_independent() const {
+  bool bytes = adapter_rank_ == 0 && head().arithmetic() == Arithmetic::kInt8;
+  for_each_linear([&](const Linear& linear) {
+    bytes = bytes && linear.weights.arithmetic() == Arithmetic::kInt8;
+  });
+  return bytes;
+}
+
 int64_t Qwen2::bytes() const {
   int64_t floats = config_.hidden_size * (1 + 2 * config_.layers);  // norms
   int64_t packed = embedding_.bytes() + (config_.tied ? 0 : head_.bytes());
