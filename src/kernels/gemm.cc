@@ -11,9 +11,8 @@ namespace fastvlm {
 namespace {
 
 // The blocks, argued from a second-level cache of 512 KB to 1 MB: the right factor's block
-// (kDepth x kPanels x 16: 384 KB, half of it at bf16) is packed once and stays there while blocks
-// of the left factor (kRows x kDepth: 144 KB) go by. Sums that are not finished wait in y.
-constexpr int64_t kDepth = 384;
+// (depth x kPanels x 16: 384 KB) is packed once and stays there while blocks of the left factor
+// (kRows x depth: 144 KB) go by. Sums that are not finished wait in y.
 constexpr int64_t kRows = 96;
 constexpr int64_t kPanels = 16;
 constexpr int64_t kMostRows = 768;  // of a piece of work
@@ -31,6 +30,8 @@ struct Block {
 // y += at f32: panels [depth, 16] as they are packed.
 class FloatBlock {
  public:
+  static constexpr int64_t kDepth = 384;
+
   void set(const Block& block, float* panels) {
     block_ = &block;
     panels_ = panels;
@@ -71,6 +72,8 @@ class FloatBlock {
 // The same at bf16: words of two rows' numbers, 32 columns a panel.
 class RoundedBlock {
  public:
+  static constexpr int64_t kDepth = 768;
+
   void set(const Block& block, const float* panels) {
     block_ = &block;
     right_.arithmetic = Arithmetic::kBf16;
@@ -79,7 +82,8 @@ class RoundedBlock {
     right_.words = (block.depth + 1) / 2;
     const int64_t bytes = right_.panels() * right_.words * kDotPanel * 4;
     if (bytes > capacity_) right_.data = aligned_bytes(capacity_ = bytes);
-    left_ = reinterpret_cast<float*>(scratch_.bytes(kRows * block.depth * 4));
+    left_ = scratch_.floats(kRows * block.depth);
+    table_ = &dot_kernels();
     words_ = reinterpret_cast<uint16_t*>(rounded_.bytes(kRows * stride()));
     auto* const words = reinterpret_cast<uint32_t*>(right_.data.get());
     for (int64_t panel = 0; panel < 2 * right_.panels(); ++panel) {
@@ -91,10 +95,12 @@ class RoundedBlock {
 
   void multiply(int64_t row, int64_t rows, float* y, int64_t y_stride) {
     const int64_t depth = block_->depth;
-    pack_left(block_->a, row, rows, block_->k, depth, left_);
+    const Factor& a = block_->a;
+    if (a.transposed) pack_left(a, row, rows, block_->k, depth, left_);
     for (int64_t r = 0; r < rows; ++r) {
       uint16_t* const out = words_ + r * stride() / 2;
-      dot_kernels().round(left_ + r * depth, depth, out);
+      table_->round(a.transposed ? left_ + r * depth : a.data + (row + r) * a.stride + block_->k,
+                    depth, out);
       if (depth % 2 != 0) out[depth] = 0;
     }
     DotProduct product;
@@ -109,7 +115,7 @@ class RoundedBlock {
         product.epilogue.residual = product.y;
         product.epilogue.residual_stride = y_stride;
       }
-      dot_kernels().product(product);
+      table_->product(product);
     }
   }
 
@@ -123,7 +129,7 @@ class RoundedBlock {
       uint16_t pair[2 * kPanel] = {};
       if (panel != nullptr) {
         const int64_t count = std::min<int64_t>(2, block_->depth - 2 * i);
-        dot_kernels().round(panel + 2 * i * kPanel, count * kPanel, pair);
+        table_->round(panel + 2 * i * kPanel, count * kPanel, pair);
       }
       for (int64_t j = 0; j < kPanel; ++j) {
         out[j] = uint32_t{pair[j]} | uint32_t{pair[kPanel + j]} << 16;
@@ -131,6 +137,7 @@ class RoundedBlock {
     }
   }
 
+  const DotTable* table_ = nullptr;
   const Block* block_ = nullptr;
   DotMatrix::Packed right_;
   int64_t capacity_ = 0;
@@ -149,7 +156,8 @@ void multiply_piece(const GemmShape& shape, const Factor& a, const Right& right,
                     const Piece& piece) {
   thread_local Scratch panels;
   thread_local Product product;
-  const int64_t step = std::max(kDepth / right.row_grain(), int64_t{1}) * right.row_grain();
+  const int64_t step =
+      std::max(Product::kDepth / right.row_grain(), int64_t{1}) * right.row_grain();
   const int64_t panel_count = panels_of(piece.width);
   float* const b = panels.floats(panel_count * kPanel * std::min(step, shape.depth));
   for (int64_t k = 0; k < shape.depth; k += step) {
