@@ -25,6 +25,7 @@ void add_pull(CLI::App& program, Command& chosen);  // and models
 void add_evaluate(CLI::App& program, Command& chosen);
 void add_rate(CLI::App& program, Command& chosen);
 void add_bench(CLI::App& program, Command& chosen);
+void add_train(CLI::App& program, Command& chosen);
 void add_dev(CLI::App& program, Command& chosen);
 
 }  // namespace fastvlm::cli
