@@ -274,16 +274,18 @@ void gemm_alone(const GemmShape& shape, const Factor& a, const Factor& b, const 
   multiply(Alone{}, shape, a, PlainRight{b}, sum, arithmetic);
 }
 
-void gemm(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& w, Way way,
-          const Sum& sum, Arithmetic arithmetic) {
-  const Matrix::Packed& packed = w.packed();
+void gemm(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const MatrixRows& w,
+          Way way, const Sum& sum, Arithmetic arithmetic) {
+  const Matrix::Packed& packed = w.w.packed();
+  const int64_t rows = w.end - w.begin;
+  const int64_t panel = w.begin / kPanel;
   const Factor a{x, x_stride};
   if (way == Way::kForward) {
-    const GemmShape shape{m, packed.rows, packed.cols};
-    return multiply(Shared{pool}, shape, a, ForwardWeights{packed}, sum, arithmetic);
+    const GemmShape shape{m, rows, packed.cols};
+    return multiply(Shared{pool}, shape, a, ForwardWeights{packed, panel}, sum, arithmetic);
   }
-  const GemmShape shape{m, packed.cols, packed.rows};
-  multiply(Shared{pool}, shape, a, BackwardWeights{packed}, sum, arithmetic);
+  const GemmShape shape{m, packed.cols, rows};
+  multiply(Shared{pool}, shape, a, BackwardWeights{packed, panel}, sum, arithmetic);
 }
 
 }  // namespace fastvlm

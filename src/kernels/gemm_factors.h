@@ -83,12 +83,13 @@ struct PlainRight {
 // W^T: its panels are the packed ones.
 struct ForwardWeights {
   const Matrix::Packed& w;
+  int64_t first_panel;
 
   int64_t row_grain() const { return w.quantised() ? w.group : 1; }
   static int64_t column_grain() { return kPanel; }
   void pack(int64_t column, int64_t width, int64_t k, int64_t depth, float* out) const {
     for (int64_t c = 0; c < width; c += kPanel, out += depth * kPanel) {
-      kernels().expand(w, (column + c) / kPanel, k, k + depth, out);
+      kernels().expand(w, first_panel + (column + c) / kPanel, k, k + depth, out);
     }
   }
 };
@@ -96,6 +97,7 @@ struct ForwardWeights {
 // W: the packed panels hold its columns side by side, sixteen rows at a time.
 struct BackwardWeights {
   const Matrix::Packed& w;
+  int64_t first_panel;
 
   static int64_t row_grain() { return kPanel; }
   int64_t column_grain() const { return w.quantised() ? std::max(w.group, kPanel) : kPanel; }
@@ -105,7 +107,7 @@ struct BackwardWeights {
     float* const tile = scratch.floats(panels * kPanel * kPanel);
     std::fill(tile + width * kPanel, tile + panels * kPanel * kPanel, 0.0F);
     for (int64_t i = 0; i < depth; i += kPanel) {
-      kernels().expand(w, (k + i) / kPanel, column, column + width, tile);
+      kernels().expand(w, first_panel + (k + i) / kPanel, column, column + width, tile);
       const int64_t rows = std::min(kPanel, depth - i);
       for (int64_t p = 0; p < panels; ++p) {
         transpose(tile + p * kPanel * kPanel, kPanel, kPanel, rows, out + (p * depth + i) * kPanel,
