@@ -43,10 +43,22 @@ void gemm(ThreadPool& pool, const GemmShape& shape, const Factor& a, const Facto
 void gemm_alone(const GemmShape& shape, const Factor& a, const Factor& b, const Sum& sum,
                 Arithmetic arithmetic = Arithmetic::kF32);
 
+// Rows [begin, end) of weights: some outputs of a layer. `begin` is a multiple of 16.
+struct MatrixRows {
+  MatrixRows(const Matrix& matrix)  // NOLINT(google-explicit-constructor): all of them
+      : w(matrix), end(matrix.rows()) {}
+  MatrixRows(const Matrix& matrix, int64_t first, int64_t last)
+      : w(matrix), begin(first), end(last) {}
+
+  const Matrix& w;
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 enum class Way { kForward, kBack };
 // What a linear layer y = x W^T multiplies with its weights, rows `x_stride` apart. Forward: x W^T
-// for x [m, w.cols()]; back: x W for x [m, w.rows()].
-void gemm(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Matrix& w, Way way,
-          const Sum& sum, Arithmetic arithmetic = Arithmetic::kF32);
+// for x [m, columns of W]; back: x W for x [m, rows of W].
+void gemm(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const MatrixRows& w,
+          Way way, const Sum& sum, Arithmetic arithmetic = Arithmetic::kF32);
 
 }  // namespace fastvlm

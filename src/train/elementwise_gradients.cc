@@ -2,13 +2,16 @@
 #include "train/elementwise_gradients.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 
 namespace fastvlm {
 namespace {
 
 constexpr int64_t kWorthSharing = 8192;  // elements a thread
 constexpr int64_t kLanes = 4;            // numbers of 16 bits in one of a stream
+constexpr int64_t kNumbers = 64;         // of a stream that are made at once
 constexpr uint64_t kLaneValues = uint64_t{1} << 16;
 
 void rms_norm_row_backward(const float* x, const float* dy, int64_t width, const float* weight,
@@ -60,11 +63,19 @@ Dropout::Dropout(double rate, const RandomStream& stream)
 // Calls fn(index, factor) for each element, where factor is 0 or the scale.
 template <typename Function>
 void Dropout::for_each(ThreadPool& pool, int64_t count, const Function& fn) const {
+  const auto threshold = static_cast<int32_t>(threshold_);
   pool.parallel_for(count, kWorthSharing, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i += kLanes) {
-      uint64_t lanes = stream_.at(static_cast<uint64_t>(i / kLanes));
-      for (int64_t j = i; j < std::min(i + kLanes, end); ++j, lanes >>= 16) {
-        fn(j, lanes % kLaneValues < threshold_ ? 0.0F : scale_);
+    std::array<uint64_t, kNumbers> numbers;
+    std::array<uint16_t, kNumbers * kLanes> lanes;
+    for (int64_t i = begin; i < end; i += kNumbers * kLanes) {
+      for (int64_t j = 0; j < kNumbers; ++j) {
+        numbers[static_cast<size_t>(j)] = stream_.at(static_cast<uint64_t>(i / kLanes + j));
+      }
+      std::memcpy(lanes.data(), numbers.data(), sizeof lanes);
+      const int64_t here = std::min(kNumbers * kLanes, end - i);
+      for (int64_t j = 0; j < here; ++j) {
+        const int32_t lane = lanes[static_cast<size_t>(j)];
+        fn(i + j, lane < threshold ? 0.0F : scale_);
       }
     }
   });

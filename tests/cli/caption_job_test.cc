@@ -337,7 +337,7 @@ TEST_F(CaptionJobTest, CtrlCFinishesThePictureInHand) {
   ::waitpid(child, &status, 0);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_THAT(read("err"), AllOf(HasSubstr("finishing the picture in hand"),
+  EXPECT_THAT(read("err"), AllOf(HasSubstr("finishing what is in hand"),
                                  HasSubstr("the same command goes on")));
 }
 

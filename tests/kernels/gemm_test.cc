@@ -151,5 +151,28 @@ TEST(Gemm, WeightsOfEveryTypeBothWays) {
                 random);
 }
 
+TEST(Gemm, SomeRowsOfTheWeights) {
+  Random random(4);
+  ThreadPool& pool = test::pool_of(2);
+  const Weights weights(WeightType::kQ4, 90, 64, random);
+  const Matrix all = Matrix::pack(weights.source, pool);
+  MatrixSource part = weights.source;  // rows 32 to 79
+  part.rows = 47;
+  part.data = static_cast<const char*>(part.data) + 32 * 64 / 2;
+  part.scales = static_cast<const char*>(part.scales) + 32 * 2;
+  part.biases = static_cast<const char*>(part.biases) + 32 * 2;
+  const Matrix some = Matrix::pack(part, pool);
+  for (const Way way : {Way::kForward, Way::kBack}) {
+    const int64_t n = way == Way::kForward ? 47 : 64;
+    const int64_t depth = 111 - n;
+    Rows x(5, depth, depth, random);
+    Rows expected(5, n, n);
+    gemm(pool, x.data(), 5, depth, some, way, {expected.data(), n});
+    Rows y(5, n, n);
+    gemm(pool, x.data(), 5, depth, {all, 32, 79}, way, {y.data(), n});
+    EXPECT_EQ(y.values(), expected.values());
+  }
+}
+
 }  // namespace
 }  // namespace fastvlm
