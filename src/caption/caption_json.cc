@@ -60,14 +60,19 @@ Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
   Json object = {{"program", cat("fastvlm ", program_version())},
                  {"model", model.name},
                  {"model_sha256", model.sha256},
-                 {"weights", model.weights},
-                 {"precision", describe_precision(provenance.precision)},
+                 {"weights", model.weights}};
+  if (model.adapter) {
+    object["adapter"] = {{"name", model.adapter->name},
+                         {"sha256", model.adapter->sha256},
+                         {"scale", decimal(model.adapter->strength)}};
+  }
+  object.update({{"precision", describe_precision(provenance.precision)},
                  {"prompt_sha256", provenance.prompt_sha256},
                  {"order", order_name(provenance.order)},
                  {"preprocessing", provenance.preprocessing},
                  {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
                  {"seed", provenance.sampling.seed},
-                 {"max_tokens", provenance.max_tokens}};
+                 {"max_tokens", provenance.max_tokens}});
   if (!provenance.schema.empty()) {
     object["schema"] = {{"name", provenance.schema}, {"sha256", provenance.schema_sha256}};
   }

@@ -12,6 +12,7 @@
 #include "caption/json_guide.h"
 #include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
+#include "language/adapter_file.h"
 #include "vision/tower_plan.h"
 
 namespace fastvlm {
@@ -200,6 +201,13 @@ Status Engine::plan(const EngineOptions& options) {
   const TowerPlan tower = plan_tower(checkpoint_, precision_.vision);
   FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), tower.stride, options));
   plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
+  adapter_ = options.adapter;
+  if (adapter_) {
+    // Looked at before the weights are read; they are read again with them.
+    FASTVLM_ASSIGN(const LoraAdapter adapter,
+                   load_adapter(adapter_->folder, checkpoint_.config().language));
+    plan_.language += static_cast<int64_t>(adapter.parameters().size_bytes());
+  }
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
   if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
@@ -274,6 +282,10 @@ Result<std::shared_ptr<const Qwen2>> Engine::language(ThreadPool& pool) const {
   if (language_) return language_;
   if (!keep_tower_) encoder_.reset();
   FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint_, pool, precision_.language));
+  if (adapter_) {
+    FASTVLM_ASSIGN(const LoraAdapter adapter, load_adapter(adapter_->folder, language.config()));
+    FASTVLM_RETURN_IF_ERROR(language.attach(adapter, adapter_->strength, pool));
+  }
   language_ = std::make_shared<const Qwen2>(std::move(language));
   return language_;
 }
@@ -287,14 +299,17 @@ std::vector<TokenId> Engine::stop_ids() const {
   return ids;
 }
 
+Result<ModelIdentity> Engine::identify() const {
+  ModelIdentity identity{folder_name(checkpoint_.folder()), "", weights_description(checkpoint_)};
+  FASTVLM_ASSIGN(identity.sha256, checkpoint_.content_hash());
+  if (!adapter_) return identity;
+  FASTVLM_ASSIGN(std::string digest, adapter_digest(adapter_->folder));
+  identity.adapter = {folder_name(adapter_->folder), std::move(digest), adapter_->strength};
+  return identity;
+}
+
 Result<ModelIdentity> Engine::identity() const {
-  std::call_once(identified_, [this] {
-    const Result<std::string> hash = checkpoint_.content_hash();
-    identity_ = hash.ok()
-                    ? Result<ModelIdentity>(ModelIdentity{folder_name(checkpoint_.folder()), *hash,
-                                                          weights_description(checkpoint_)})
-                    : Result<ModelIdentity>(hash.status());
-  });
+  std::call_once(identified_, [this] { identity_ = identify(); });
   return *identity_;
 }
 

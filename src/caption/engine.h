@@ -31,6 +31,12 @@
 
 namespace fastvlm {
 
+// A LoRA adapter that is read beside the weights (language/adapter_file.h).
+struct AdapterChoice {
+  std::filesystem::path folder;
+  float strength = 1;  // times its own scale
+};
+
 struct EngineOptions {
   std::filesystem::path model;  // the checkpoint folder
   std::optional<std::filesystem::path> vision_tower;
@@ -51,6 +57,7 @@ struct EngineOptions {
   // `drafts` is a table for them; none: the one beside the model, if there is one.
   bool draft = true;
   std::optional<std::filesystem::path> drafts = {};
+  std::optional<AdapterChoice> adapter = {};
 };
 
 // Which model this is, for provenance.
@@ -58,6 +65,12 @@ struct ModelIdentity {
   std::string name;     // the folder's name, not its path
   std::string sha256;   // of the weight files and the config
   std::string weights;  // "q4 g64", "bf16", ...: how the language model is stored
+  struct Adapter {
+    std::string name;    // the folder's
+    std::string sha256;  // of its two files
+    float strength = 1;
+  };
+  std::optional<Adapter> adapter = {};
 };
 
 // The longest side of the tower's input that is accepted.
@@ -116,6 +129,7 @@ class Engine {
   Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision);
 
   Status plan(const EngineOptions& options);
+  Result<ModelIdentity> identify() const;
   Status load_drafts(const EngineOptions& options);
 
   Checkpoint checkpoint_;
@@ -125,6 +139,7 @@ class Engine {
   MemoryPlan plan_;
   Preprocessing preprocessing_;
   int64_t image_tokens_ = 0;
+  std::optional<AdapterChoice> adapter_;
   bool draft_ = true;
   std::shared_ptr<const DraftTable> drafts_;
   std::vector<std::string> warnings_;

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/mapped_file.h"
+#include "cli/adapter_flag.h"
 #include "cli/console.h"
 #include "cli/find_model.h"
 #include "kernels/table.h"
@@ -12,8 +13,19 @@ namespace fastvlm::cli {
 
 void ModelFlags::add_to(CLI::App& command) {
   add_model_to(command);
+  add_adapter_to(command);
   add_precision_to(command);
   add_machine_to(command);
+}
+
+void ModelFlags::add_adapter_to(CLI::App& command) {
+  command
+      .add_option("--adapter", adapter,
+                  "LoRA adapter in PEFT's form, not merged: DIR, or DIR:SCALE")
+      ->check([](const std::string& text) {
+        const auto parsed = parse_adapter(text);
+        return parsed.ok() ? std::string() : parsed.status().message;
+      });
 }
 
 void ModelFlags::add_model_to(CLI::App& command) {
@@ -102,6 +114,10 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.language = flags.arithmetic().value_or(options.language);
   options.draft = flags.drafts != "none";
   if (options.draft && !flags.drafts.empty()) options.drafts = flags.drafts;
+  if (!flags.adapter.empty()) {
+    const auto adapter = parse_adapter(flags.adapter);  // it was looked at as an option
+    options.adapter = AdapterChoice{adapter->folder, adapter->strength};
+  }
   if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
   if (image_size > 0) options.image_size = image_size;
   return options;

@@ -19,7 +19,6 @@ using Json = nlohmann::ordered_json;
 
 struct MergeCommand {
   ModelFlags model;
-  std::string adapter;
   std::string out;
   std::string dtype;  // empty: the base's
   uint64_t shard_bytes = 5'000'000'000;
@@ -62,7 +61,7 @@ MergeOptions MergeCommand::options(float strength) const {
 }
 
 Result<Outcome> merge(const MergeCommand& command, ThreadPool& pool) {
-  FASTVLM_ASSIGN(const AdapterFlag chosen, parse_adapter(command.adapter));
+  FASTVLM_ASSIGN(const AdapterFlag chosen, parse_adapter(command.model.adapter));
   FASTVLM_ASSIGN(const auto found, find_model(command.model.model));
   FASTVLM_ASSIGN(const Checkpoint base,
                  Checkpoint::open(found.folder, {command.model.tower_path()}));
@@ -124,8 +123,8 @@ void add_merge(CLI::App& program, Command& chosen) {
   CLI::App* app =
       program.add_subcommand("merge", "Write an adapter into the model that it was trained on");
   command->model.add_model_to(*app);
-  app->add_option("--adapter", command->adapter, "Adapter in PEFT's form: DIR, or DIR:SCALE")
-      ->required();
+  command->model.add_adapter_to(*app);
+  app->get_option("--adapter")->required();
   app->add_option("--out", command->out, "Folder to write, absent or empty")->required();
   app->add_option("--dtype", command->dtype,
                   "Of the weights written: f32, f16 or bf16 [the base's]")

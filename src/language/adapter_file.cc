@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/mapped_file.h"
+#include "base/sha256.h"
 #include "base/strings.h"
 #include "formats/atomic_file.h"
 #include "formats/safetensors.h"
@@ -210,6 +211,16 @@ Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
         read_tensor(file, cat(name, kEndB), module.out, module.rank, values + module.b));
   }
   return adapter;
+}
+
+Result<std::string> adapter_digest(const std::filesystem::path& folder) {
+  Sha256 hash;
+  for (const char* name : {kConfigFile, kTensorFile}) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(folder / name));
+    hash.update(cat(name, '\0', file.bytes().size(), '\0'));
+    hash.update(file.bytes());
+  }
+  return hash.finish();
 }
 
 Status save_adapter(const std::filesystem::path& folder, const LoraAdapter& adapter,

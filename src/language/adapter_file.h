@@ -17,6 +17,9 @@ namespace fastvlm {
 // shape.
 Result<LoraAdapter> load_adapter(const std::filesystem::path& folder, const LanguageConfig& config);
 
+// SHA-256 of both files, for provenance.
+Result<std::string> adapter_digest(const std::filesystem::path& folder);
+
 // Writes both files, F32, into `folder`, which is there. `base` names the model that was adapted.
 Status save_adapter(const std::filesystem::path& folder, const LoraAdapter& adapter,
                     const std::string& base);

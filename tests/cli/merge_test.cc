@@ -55,6 +55,33 @@ TEST_F(MergeCommandTest, ProvesItself) {
   EXPECT_EQ(strict.code, 4) << strict.out;
 }
 
+// An adapter beside the weights says what the merged model says, and the provenance names it.
+TEST_F(MergeCommandTest, AdaptersAreReadWithoutMerging) {
+  ASSERT_EQ(
+      run({"merge", "--model", "tiny", "--adapter", "lora", "--out", "m", "--dtype", "f32"}).code,
+      0);
+  const std::string picture = std::string(FASTVLM_SOURCE_DIR) + "/examples/fish-underwater.jpg";
+  const auto caption = [&](std::vector<std::string> with) {
+    std::vector<std::string> arguments = {"caption",      picture,       "--prompt",
+                                          "hello",        "--precision", "fp32",
+                                          "--max-tokens", "24",          "--json"};
+    arguments.insert(arguments.end(), with.begin(), with.end());
+    const test::Run made = run(arguments);
+    EXPECT_EQ(made.code, 0) << made.err;
+    return json::parse(made.out);
+  };
+  const json beside = caption({"--model", "tiny", "--adapter", "lora"});
+  const json merged = caption({"--model", "m"});
+  const json plain = caption({"--model", "tiny"});
+  EXPECT_EQ(beside["text"], merged["text"]);
+  EXPECT_NE(beside["text"], plain["text"]);
+  EXPECT_EQ(beside["provenance"]["adapter"]["name"], "lora");
+  EXPECT_EQ(beside["provenance"]["adapter"]["scale"], 1);
+  EXPECT_FALSE(plain["provenance"].contains("adapter"));
+  const json half = caption({"--model", "tiny", "--adapter", "lora:0.5"});
+  EXPECT_EQ(half["provenance"]["adapter"]["scale"], 0.5);
+}
+
 TEST_F(MergeCommandTest, WrongUse) {
   EXPECT_EQ(run({"merge", "--model", "tiny", "--out", "x"}).code, 1);
   const test::Run none = run({"merge", "--model", "tiny", "--adapter", "nowhere", "--out", "x"});
