@@ -29,6 +29,8 @@ class ForwardPass {
       multiply(x, *pointwise, y, epilogue);
     } else if (const auto* spatial = std::get_if<SpatialConvolution>(&layer.conv)) {
       convolve(pool_, {x.data, x.height, x.width, x.stride}, *spatial, y.data, y.stride, epilogue);
+    } else if (const auto* winograd = std::get_if<WinogradConvolution>(&layer.conv)) {
+      convolve(pool_, {x.data, x.height, x.width, x.stride}, *winograd, y.data, y.stride, epilogue);
     } else {  // only in places where both maps are whole
       depthwise(pool_, x.data, x.height, x.width, std::get<DepthwiseConvolution>(layer.conv),
                 y.data, layer.activation);

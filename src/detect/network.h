@@ -26,6 +26,7 @@
 #include "kernels/convolution.h"
 #include "kernels/precision.h"
 #include "kernels/spatial_convolution.h"
+#include "kernels/winograd.h"
 
 namespace fastvlm {
 
@@ -37,7 +38,8 @@ struct PointwiseConvolution {
 
 // A convolution with its BatchNorm folded in, and what follows it.
 struct ConvLayer {
-  std::variant<PointwiseConvolution, SpatialConvolution, DepthwiseConvolution> conv;
+  std::variant<PointwiseConvolution, SpatialConvolution, WinogradConvolution, DepthwiseConvolution>
+      conv;
   int stride = 1;
   int64_t channels_in = 0;
   int64_t channels_out = 0;

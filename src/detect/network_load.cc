@@ -205,6 +205,8 @@ class Reader {
     parameters_ += static_cast<int64_t>(folded.weights.size() + folded.bias.size());
     if (wanted.depthwise) {
       layer.conv = make_depthwise(folded.weights, folded.bias, wanted.kernel, wanted.stride, 1);
+    } else if (wanted.kernel == 3 && wanted.stride == 1 && arithmetic == Arithmetic::kF32) {
+      layer.conv = make_winograd(pool_, folded.weights, folded.bias, inputs);
     } else {
       layer.conv = make_spatial(pool_, folded.weights, folded.bias, inputs, wanted.kernel,
                                 wanted.stride, arithmetic);
