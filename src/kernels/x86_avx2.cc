@@ -79,6 +79,13 @@ inline V power_of_two(V n) {
   const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
+// a 2^n for whole n in -126 .. 127.
+inline V scaled(V a, V n) {
+  return mul(a, power_of_two(n));
+}
+inline V quotient(V a, V b) {
+  return div(a, b);
+}
 
 // The first `count` lanes (at most all); the others are zero, or not written.
 inline __m256i first_lanes(int64_t count) {
