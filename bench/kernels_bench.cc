@@ -4,6 +4,7 @@
 //   kernels_bench [--benchmark_filter=...]      FASTVLM_THREADS=2 for a team of two
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
+#include "kernels/scratch.h"
 #include "kernels/spatial_convolution.h"
 #include "kernels/table.h"
 #include "kernels/winograd.h"
@@ -206,12 +208,14 @@ void BM_Spatial(benchmark::State& state) {
   const auto stride = static_cast<int>(state.range(3));
   const std::vector<float> kernel = numbers(outputs * inputs * 9);
   const std::vector<float> bias = numbers(outputs);
-  const std::vector<float> x = numbers(side * side * inputs);
   const int64_t pixels = side * side / stride / stride;
-  std::vector<float> y(static_cast<size_t>(pixels * outputs));
+  Scratch x_memory, y_memory;  // aligned as a network's maps are
+  float* const x = x_memory.floats(side * side * inputs);
+  float* const y = y_memory.floats(pixels * outputs);
+  std::ranges::copy(numbers(side * side * inputs), x);
   const auto run = [&](const auto& conv) {
     for (auto _ : state) {
-      convolve(pool(), {x.data(), side, side, inputs}, conv, y.data(), outputs,
+      convolve(pool(), {x, side, side, inputs}, conv, y, outputs,
                {.activation = Activation::kSilu});
     }
   };
