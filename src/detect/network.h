@@ -25,6 +25,7 @@
 #include "formats/detector_weights.h"
 #include "kernels/convolution.h"
 #include "kernels/precision.h"
+#include "kernels/scratch.h"
 #include "kernels/spatial_convolution.h"
 #include "kernels/winograd.h"
 
@@ -136,9 +137,9 @@ Result<YoloLayers> read_yolo(const DetectorWeights& weights, ThreadPool& pool,
 struct HeadOutput {
   int64_t height = 0;
   int64_t width = 0;
-  int stride = 0;             // input pixels a cell
-  std::vector<float> boxes;   // [cells, 4 * bins]: logits of left, top, right, bottom distance
-  std::vector<float> scores;  // [cells, classes]: logits
+  int stride = 0;        // input pixels a cell
+  AlignedFloats boxes;   // [cells, 4 * bins]: logits of left, top, right, bottom distance
+  AlignedFloats scores;  // [cells, classes]: logits
 };
 
 // Of the grids at 1/8, 1/16 and 1/32. Given again, their memory is used again.
