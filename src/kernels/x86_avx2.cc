@@ -83,9 +83,6 @@ inline V power_of_two(V n) {
 inline V scaled(V a, V n) {
   return mul(a, power_of_two(n));
 }
-inline V quotient(V a, V b) {
-  return div(a, b);
-}
 
 // The first `count` lanes (at most all); the others are zero, or not written.
 inline __m256i first_lanes(int64_t count) {
