@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "base/large_pages.h"
 
@@ -37,24 +36,6 @@ inline AlignedBytes aligned_bytes(int64_t size) {
                                    : ::operator new[](static_cast<size_t>(size), kAlignment);
   return {static_cast<std::byte*>(data), AlignedDelete{size}};
 }
-
-// For numbers that kernels write: a vector that does not straddle two cache lines costs half.
-template <typename T>
-struct AlignedAllocator {
-  using value_type = T;
-
-  AlignedAllocator() = default;
-  template <typename Other>
-  AlignedAllocator(const AlignedAllocator<Other>& /*other*/) {
-  }  // NOLINT(google-explicit-constructor)
-
-  T* allocate(size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
-  }
-  void deallocate(T* data, size_t /*count*/) { ::operator delete(data, kAlignment); }
-  friend bool operator==(AlignedAllocator, AlignedAllocator) { return true; }
-};
-using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a
 // kernel driver). Contents do not survive a request.

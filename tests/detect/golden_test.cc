@@ -54,24 +54,22 @@ TEST(YoloGolden, RawOutput) {
   double worst_box = 0.0;
   double worst_score = 0.0;
   size_t at = 0;
-  HeadOutputs outputs;
-  detector.run(pixels.data(), kHeight, kWidth, outputs, pool);
-  for (const HeadOutput& head : outputs) {
-    for (int64_t cell = 0; cell < head.height * head.width; ++cell, ++at) {
-      const Box box = decode_box(head.boxes.data() + cell * 64, 16,
-                                 static_cast<float>(cell % head.width) + 0.5F,
-                                 static_cast<float>(cell / head.width) + 0.5F, head.stride);
+  detector.run(pixels.data(), kHeight, kWidth, pool, [&](const HeadOutput& head) {
+    for (int64_t cell = 0; cell < head.boxes.pixels(); ++cell, ++at) {
+      const Box box = decode_box(head.boxes.data + cell * 64, 16,
+                                 static_cast<float>(cell % head.width()) + 0.5F,
+                                 static_cast<float>(cell / head.width()) + 0.5F, head.stride);
       const float sides[] = {box.x0, box.y0, box.x1, box.y1};
       for (size_t i = 0; i < 4; ++i) {
         worst_box = std::max(worst_box, std::abs(double{sides[i]} - (*expected)[i * kCells + at]));
       }
       for (size_t c = 0; c < 80; ++c) {
-        const double logit = head.scores[static_cast<size_t>(cell) * 80 + c];
+        const double logit = head.scores.data[static_cast<size_t>(cell) * 80 + c];
         worst_score = std::max(worst_score, std::abs(1.0 / (1.0 + std::exp(-logit)) -
                                                      (*expected)[(4 + c) * kCells + at]));
       }
     }
-  }
+  });
   EXPECT_EQ(at, kCells);
   EXPECT_LE(worst_box, 2e-3);    // pixels
   EXPECT_LE(worst_score, 2e-3);  // of probability
