@@ -77,6 +77,26 @@ TEST(YoloGolden, RawOutput) {
   RecordProperty("worst_score", std::to_string(worst_score));
 }
 
+// The method costs memory, and time where it does not save any.
+TEST(YoloGolden, WinogradWhereMapsAreLarge) {
+  if (is_absent()) GTEST_SKIP();
+  ThreadPool pool(2);
+  const auto weights = read_detector_weights(shared(kWeights));
+  ASSERT_TRUE(weights.ok()) << weights.status().message;
+  const auto fp32 = read_yolo(*weights, pool, Arithmetic::kF32);
+  ASSERT_TRUE(fp32.ok()) << fp32.status().message;
+  for (size_t level = 0; level < 3; ++level) {
+    const ConvLayer& first = fp32->head[level].box.front();
+    EXPECT_EQ(std::holds_alternative<WinogradConvolution>(first.conv), level < 2) << level;
+  }
+  const auto& widening = std::get<Bottleneck>(fp32->backbone[0].csp.blocks.front()).cv2;
+  EXPECT_EQ(widening.channels_in, 8);
+  EXPECT_TRUE(std::holds_alternative<SpatialConvolution>(widening.conv));
+  const auto int8 = read_yolo(*weights, pool, Arithmetic::kInt8);
+  ASSERT_TRUE(int8.ok()) << int8.status().message;
+  EXPECT_TRUE(std::holds_alternative<SpatialConvolution>(int8->head[0].box.front().conv));
+}
+
 struct Found {
   int missing = 0;
   int extra = 0;
