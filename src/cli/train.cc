@@ -55,9 +55,9 @@ struct TrainCommand {
 
   Status check_use() const;
   Status prepare();
-  Status load_data(const std::string& file, std::unique_ptr<SampleData>& into);
   Result<std::vector<TrainingSample>> read_data(const std::string& file) const;
   Result<std::vector<std::string>> encode(const std::vector<TrainingSample>& samples);
+  Status encode_all(std::vector<TrainingSample> learnt, std::vector<TrainingSample> evaluated);
   Result<LoraAdapter> start_adapter() const;
   Result<RunSettings> settings(const LoraAdapter& adapter) const;
   Status train();
@@ -236,14 +236,6 @@ Result<std::vector<std::string>> TrainCommand::encode(const std::vector<Training
                "mend or remove their samples");
 }
 
-Status TrainCommand::load_data(const std::string& file, std::unique_ptr<SampleData>& into) {
-  FASTVLM_ASSIGN(std::vector<TrainingSample> samples, read_data(file));
-  FASTVLM_ASSIGN(std::vector<std::string> tokens, encode(samples));
-  FASTVLM_ASSIGN(language_, engine_->language(*pool_));
-  into = std::make_unique<SampleData>(std::move(samples), std::move(tokens), *cache_, *language_);
-  return {};
-}
-
 Result<LoraAdapter> TrainCommand::start_adapter() const {
   const LanguageConfig& language = engine_->checkpoint().config().language;
   if (!init_adapter.empty()) {
@@ -259,17 +251,18 @@ Result<LoraAdapter> TrainCommand::start_adapter() const {
 Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
   const LoraSettings& used = adapter.settings();
+  const auto exactly = [](double value) { return nlohmann::json(value).dump(); };
   RunSettings result{{"model", identity.sha256},
                      {"data", samples_->digest()},
                      {"lora-r", cat(used.rank)},
-                     {"lora-alpha", cat(used.alpha)},
-                     {"lora-dropout", cat(used.dropout)},
+                     {"lora-alpha", exactly(used.alpha)},
+                     {"lora-dropout", exactly(used.dropout)},
                      {"lora-targets", bracketed(used.targets)},
                      {"rslora", cat(used.rank_stabilized)},
-                     {"learning-rate", cat(trainer.learning_rate)},
-                     {"weight-decay", cat(trainer.weight_decay)},
-                     {"warmup-ratio", cat(trainer.warmup_ratio)},
-                     {"max-grad-norm", cat(trainer.largest_norm)},
+                     {"learning-rate", exactly(trainer.learning_rate)},
+                     {"weight-decay", exactly(trainer.weight_decay)},
+                     {"warmup-ratio", exactly(trainer.warmup_ratio)},
+                     {"max-grad-norm", exactly(trainer.largest_norm)},
                      {"epochs", cat(trainer.epochs)},
                      {"batch-size", cat(trainer.batch_size)},
                      {"gradient-accumulation", cat(trainer.accumulation)},
@@ -279,17 +272,35 @@ Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
   return result;
 }
 
+// The tower is needed once; then it leaves memory to the language model.
+Status TrainCommand::encode_all(std::vector<TrainingSample> learnt,
+                                std::vector<TrainingSample> evaluated) {
+  std::filesystem::path kept = image_cache;
+  if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
+  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
+  FASTVLM_ASSIGN(std::vector<std::string> learnt_tokens, encode(learnt));
+  FASTVLM_ASSIGN(std::vector<std::string> evaluated_tokens, encode(evaluated));
+  FASTVLM_ASSIGN(language_, engine_->language(*pool_));
+  samples_ = std::make_unique<SampleData>(std::move(learnt), std::move(learnt_tokens), *cache_,
+                                          *language_);
+  if (evaluated.empty()) return {};
+  evaluation_ = std::make_unique<SampleData>(std::move(evaluated), std::move(evaluated_tokens),
+                                             *cache_, *language_);
+  return {};
+}
+
 Status TrainCommand::train() {
   if (!config.empty()) FASTVLM_RETURN_IF_ERROR(apply_toml(config, *command));
   FASTVLM_RETURN_IF_ERROR(check_use());
   FASTVLM_RETURN_IF_ERROR(prepare());
-  std::filesystem::path kept = image_cache;
-  if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
-  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
-  if (!evaluation_data.empty()) FASTVLM_RETURN_IF_ERROR(load_data(evaluation_data, evaluation_));
-  FASTVLM_RETURN_IF_ERROR(load_data(data, samples_));
   FASTVLM_ASSIGN(LoraAdapter adapter, start_adapter());
+  std::vector<TrainingSample> evaluated;
+  FASTVLM_ASSIGN(std::vector<TrainingSample> learnt, read_data(data));
+  if (!evaluation_data.empty()) {
+    FASTVLM_ASSIGN(evaluated, read_data(evaluation_data));
+  }
   FASTVLM_ASSIGN(RunFolder folder, RunFolder::open(out, resume));
+  FASTVLM_RETURN_IF_ERROR(encode_all(std::move(learnt), std::move(evaluated)));
   return run_steps(adapter, folder);
 }
 
