@@ -183,6 +183,14 @@ Status TrainCommand::prepare() {
   FASTVLM_ASSIGN(engine_, Engine::load(options, *pool_));
   for (const std::string& line : engine_->checkpoint().warnings()) warn(line);
   if (max_length == 0) max_length = engine_->image_tokens() <= 64 ? 512 : 1024;
+  const ModelConfig& known = engine_->checkpoint().config();
+  const int64_t context = std::min(known.language.max_positions, known.max_context);
+  if (max_length > context) {
+    return error(Code::kUsage,
+                 cat("--max-length: expected at most the model's context of ", context, ", found ",
+                     max_length),
+                 cat("use --max-length ", context));
+  }
   trainer.shuffle = !no_shuffle;
   if (precision == "bf16") trainer.arithmetic = Arithmetic::kBf16;
   if (precision == "bf16" && fastest_arithmetic() == Arithmetic::kF32) {

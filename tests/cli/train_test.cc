@@ -175,6 +175,9 @@ TEST_F(Train, BadDataIsNamedAtOnceBeforeAnythingIsDone) {
               AllOf(HasSubstr("data.jsonl:14: `conversations` turn 1: expected from \"human\""),
                     HasSubstr("6 of 14 samples cannot be used")));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
+  const test::Run length = train("run", {"--max-length", "100000"});
+  EXPECT_EQ(length.code, 1);
+  EXPECT_THAT(length.err, HasSubstr("--max-length: expected at most the model's context of"));
   const test::Run rank = train("run", {"--lora-r", "0"});
   EXPECT_EQ(rank.code, 1);
   EXPECT_THAT(rank.err, HasSubstr("LoRA rank: expected a whole number from 1 to 4096, found 0"));
