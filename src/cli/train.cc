@@ -19,8 +19,6 @@
 namespace fastvlm::cli {
 namespace {
 
-constexpr size_t kShownProblems = 50;
-
 struct TrainCommand {
   CLI::App* command = nullptr;
   ModelFlags model;
@@ -215,7 +213,7 @@ Result<std::vector<TrainingSample>> TrainCommand::read_data(const std::string& f
              " positions; they do not teach the model to stop"));
   }
   if (set.problems.empty()) return std::move(set.samples);
-  for (size_t i = 0; i < std::min(set.problems.size(), kShownProblems); ++i) note(set.problems[i]);
+  for (const std::string& problem : set.problems) note(problem);
   return error(Code::kInvalid,
                cat(file, ": ", set.problems.size(), " of ",
                    set.problems.size() + set.samples.size(), " samples cannot be used"),
@@ -232,7 +230,8 @@ Result<std::vector<std::string>> TrainCommand::encode(const std::vector<Training
     auto name = cache_->keep(sample.image, *pool_, encoded);
     if (!name.ok()) {
       progress.clear();
-      if (++failed <= kShownProblems) note(cat(sample.origin, ": ", name.status().message));
+      ++failed;
+      note(cat(sample.origin, ": ", name.status().message));
       continue;
     }
     names.push_back(std::move(*name));
