@@ -19,8 +19,6 @@
 namespace fastvlm::cli {
 namespace {
 
-constexpr size_t kShownProblems = 50;
-
 struct TrainCommand {
   CLI::App* command = nullptr;
   ModelFlags model;
@@ -55,9 +53,9 @@ struct TrainCommand {
 
   Status check_use() const;
   Status prepare();
-  Status load_data(const std::string& file, std::unique_ptr<SampleData>& into);
   Result<std::vector<TrainingSample>> read_data(const std::string& file) const;
   Result<std::vector<std::string>> encode(const std::vector<TrainingSample>& samples);
+  Status encode_all(std::vector<TrainingSample> learnt, std::vector<TrainingSample> evaluated);
   Result<LoraAdapter> start_adapter() const;
   Result<RunSettings> settings(const LoraAdapter& adapter) const;
   Status train();
@@ -183,6 +181,14 @@ Status TrainCommand::prepare() {
   FASTVLM_ASSIGN(engine_, Engine::load(options, *pool_));
   for (const std::string& line : engine_->checkpoint().warnings()) warn(line);
   if (max_length == 0) max_length = engine_->image_tokens() <= 64 ? 512 : 1024;
+  const ModelConfig& known = engine_->checkpoint().config();
+  const int64_t context = std::min(known.language.max_positions, known.max_context);
+  if (max_length > context) {
+    return error(Code::kUsage,
+                 cat("--max-length: expected at most the model's context of ", context, ", found ",
+                     max_length),
+                 cat("use --max-length ", context));
+  }
   trainer.shuffle = !no_shuffle;
   if (precision == "bf16") trainer.arithmetic = Arithmetic::kBf16;
   if (precision == "bf16" && fastest_arithmetic() == Arithmetic::kF32) {
@@ -207,7 +213,7 @@ Result<std::vector<TrainingSample>> TrainCommand::read_data(const std::string& f
              " positions; they do not teach the model to stop"));
   }
   if (set.problems.empty()) return std::move(set.samples);
-  for (size_t i = 0; i < std::min(set.problems.size(), kShownProblems); ++i) note(set.problems[i]);
+  for (const std::string& problem : set.problems) note(problem);
   return error(Code::kInvalid,
                cat(file, ": ", set.problems.size(), " of ",
                    set.problems.size() + set.samples.size(), " samples cannot be used"),
@@ -224,7 +230,8 @@ Result<std::vector<std::string>> TrainCommand::encode(const std::vector<Training
     auto name = cache_->keep(sample.image, *pool_, encoded);
     if (!name.ok()) {
       progress.clear();
-      if (++failed <= kShownProblems) note(cat(sample.origin, ": ", name.status().message));
+      ++failed;
+      note(cat(sample.origin, ": ", name.status().message));
       continue;
     }
     names.push_back(std::move(*name));
@@ -234,14 +241,6 @@ Result<std::vector<std::string>> TrainCommand::encode(const std::vector<Training
   if (failed == 0) return names;
   return error(Code::kInvalid, cat(failed, " of ", samples.size(), " pictures cannot be used"),
                "mend or remove their samples");
-}
-
-Status TrainCommand::load_data(const std::string& file, std::unique_ptr<SampleData>& into) {
-  FASTVLM_ASSIGN(std::vector<TrainingSample> samples, read_data(file));
-  FASTVLM_ASSIGN(std::vector<std::string> tokens, encode(samples));
-  FASTVLM_ASSIGN(language_, engine_->language(*pool_));
-  into = std::make_unique<SampleData>(std::move(samples), std::move(tokens), *cache_, *language_);
-  return {};
 }
 
 Result<LoraAdapter> TrainCommand::start_adapter() const {
@@ -259,17 +258,18 @@ Result<LoraAdapter> TrainCommand::start_adapter() const {
 Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
   const LoraSettings& used = adapter.settings();
+  const auto exactly = [](double value) { return nlohmann::json(value).dump(); };
   RunSettings result{{"model", identity.sha256},
                      {"data", samples_->digest()},
                      {"lora-r", cat(used.rank)},
-                     {"lora-alpha", cat(used.alpha)},
-                     {"lora-dropout", cat(used.dropout)},
+                     {"lora-alpha", exactly(used.alpha)},
+                     {"lora-dropout", exactly(used.dropout)},
                      {"lora-targets", bracketed(used.targets)},
                      {"rslora", cat(used.rank_stabilized)},
-                     {"learning-rate", cat(trainer.learning_rate)},
-                     {"weight-decay", cat(trainer.weight_decay)},
-                     {"warmup-ratio", cat(trainer.warmup_ratio)},
-                     {"max-grad-norm", cat(trainer.largest_norm)},
+                     {"learning-rate", exactly(trainer.learning_rate)},
+                     {"weight-decay", exactly(trainer.weight_decay)},
+                     {"warmup-ratio", exactly(trainer.warmup_ratio)},
+                     {"max-grad-norm", exactly(trainer.largest_norm)},
                      {"epochs", cat(trainer.epochs)},
                      {"batch-size", cat(trainer.batch_size)},
                      {"gradient-accumulation", cat(trainer.accumulation)},
@@ -279,17 +279,35 @@ Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
   return result;
 }
 
+// The tower is needed once; then it leaves memory to the language model.
+Status TrainCommand::encode_all(std::vector<TrainingSample> learnt,
+                                std::vector<TrainingSample> evaluated) {
+  std::filesystem::path kept = image_cache;
+  if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
+  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
+  FASTVLM_ASSIGN(std::vector<std::string> learnt_tokens, encode(learnt));
+  FASTVLM_ASSIGN(std::vector<std::string> evaluated_tokens, encode(evaluated));
+  FASTVLM_ASSIGN(language_, engine_->language(*pool_));
+  samples_ = std::make_unique<SampleData>(std::move(learnt), std::move(learnt_tokens), *cache_,
+                                          *language_);
+  if (evaluated.empty()) return {};
+  evaluation_ = std::make_unique<SampleData>(std::move(evaluated), std::move(evaluated_tokens),
+                                             *cache_, *language_);
+  return {};
+}
+
 Status TrainCommand::train() {
   if (!config.empty()) FASTVLM_RETURN_IF_ERROR(apply_toml(config, *command));
   FASTVLM_RETURN_IF_ERROR(check_use());
   FASTVLM_RETURN_IF_ERROR(prepare());
-  std::filesystem::path kept = image_cache;
-  if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
-  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
-  if (!evaluation_data.empty()) FASTVLM_RETURN_IF_ERROR(load_data(evaluation_data, evaluation_));
-  FASTVLM_RETURN_IF_ERROR(load_data(data, samples_));
   FASTVLM_ASSIGN(LoraAdapter adapter, start_adapter());
+  std::vector<TrainingSample> evaluated;
+  FASTVLM_ASSIGN(std::vector<TrainingSample> learnt, read_data(data));
+  if (!evaluation_data.empty()) {
+    FASTVLM_ASSIGN(evaluated, read_data(evaluation_data));
+  }
   FASTVLM_ASSIGN(RunFolder folder, RunFolder::open(out, resume));
+  FASTVLM_RETURN_IF_ERROR(encode_all(std::move(learnt), std::move(evaluated)));
   return run_steps(adapter, folder);
 }
 

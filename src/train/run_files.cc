@@ -54,8 +54,9 @@ Result<RunFolder> RunFolder::open(const std::filesystem::path& path, bool resume
   RunFolder folder;
   folder.path_ = path;
   const std::filesystem::path metrics = path / "metrics.jsonl";
-  const bool begun = std::filesystem::exists(metrics, failed) || folder.has_checkpoint();
-  if (begun && !resume) {
+  const bool lines =
+      std::filesystem::exists(metrics, failed) && std::filesystem::file_size(metrics, failed) > 0;
+  if ((lines || folder.has_checkpoint()) && !resume) {
     return error(Code::kUsage, cat(path.string(), ": holds a training run already"),
                  "go on with it with --resume, or give a new folder with --out");
   }

@@ -21,7 +21,7 @@ using RunSettings = std::map<std::string, std::string>;
 class RunFolder {
  public:
   // Makes the folder where it is missing, and locks it for as long as the object lives. Errors: it
-  // holds a run and `resume` is false; another process is writing it.
+  // holds steps of a run and `resume` is false; another process is writing it.
   static Result<RunFolder> open(const std::filesystem::path& path, bool resume);
 
   const std::filesystem::path& path() const { return path_; }

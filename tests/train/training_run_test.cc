@@ -3,7 +3,9 @@
 #include "train/training_run.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -123,6 +125,42 @@ TEST_F(TrainingRun, RefusesADamagedCheckpoint) {
   status_ = {};
   go("run", true, -1);
   EXPECT_THAT(status_.message, HasSubstr("tensor first_moments: expected 5568 F32 numbers"));
+}
+
+// Files cannot grow beyond a size while the object lives, as on a full disk.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  ~SmallDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_F(TrainingRun, AFullDiskLeavesTheLastCheckpoint) {
+  const std::vector<float> whole = go("whole", false, -1);
+  go("full", false, 5);
+  const std::filesystem::path checkpoint = folder_ / "full" / "checkpoint.safetensors";
+  const auto before = read_text_file(checkpoint);
+  {
+    const SmallDisk disk(20'000);
+    go("full", true, -1);
+  }
+  EXPECT_EQ(status_.code, Code::kIo);
+  EXPECT_THAT(status_.message, HasSubstr("checkpoint.safetensors"));
+  EXPECT_EQ(*read_text_file(checkpoint), *before);
+  status_ = {};
+  EXPECT_EQ(go("full", true, -1), whole);
 }
 
 TEST(ImageTokenCache, EncodesAPictureOnce) {
