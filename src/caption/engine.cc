@@ -258,6 +258,8 @@ Result<std::string> Engine::token_key(const Image& pixels) const {
   }
   Sha256 digest;
   digest.update(settings);
+  digest.update(std::as_bytes(std::span(preprocessing_.mean)));  // said above, but rounded
+  digest.update(std::as_bytes(std::span(preprocessing_.std)));
   digest.update(std::as_bytes(std::span(pixels.rgb)));
   return digest.finish();
 }
@@ -442,12 +444,13 @@ Status Session::constrain(const CaptionRequest& request, Prompt& prompt) const {
 
 Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   const Preprocessing& preprocessing = engine_->preprocessing();
-  const Stopwatch watch;
+  Stopwatch watch;
   const Image pixels = preprocess(image, preprocessing);
+  timings.preprocess_seconds = watch.lap();
   FASTVLM_ASSIGN(const std::string key, engine_->token_key(pixels));
   std::optional<Tokens> known = engine_->token_cache().find(
       key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
-  timings.preprocess_seconds = watch.seconds();
+  timings.load_seconds += watch.lap();
   timings.vision_kept = known.has_value();
   if (known) return std::move(*known);
   FASTVLM_ASSIGN(Tokens seen, see(pixels, timings));

@@ -67,12 +67,14 @@ fs::path TokenCache::file_of(const std::string& key) const {
 }
 
 std::optional<Tokens> TokenCache::find(const std::string& key, int64_t count, int64_t width) {
+  const auto fits = [&](const std::optional<Tokens>& found) {
+    return found && found->count == count && found->width == width;
+  };
   std::optional<Tokens> found = in_memory(key);
-  if (!found && !options_.folder.empty()) {
-    found = in_folder(key);
-    if (found) keep_in_memory(key, *found);
-  }
-  if (found && (found->count != count || found->width != width)) return std::nullopt;
+  if (fits(found)) return found;
+  if (!options_.folder.empty()) found = in_folder(key);
+  if (!fits(found)) return std::nullopt;
+  keep_in_memory(key, *found);
   return found;
 }
 
