@@ -75,11 +75,13 @@ struct Provenance {
 
 struct Timings {
   int64_t image_tokens = 0;
-  int64_t prompt_tokens = 0;  // image tokens included
+  int64_t prompt_tokens = 0;       // image tokens included
+  int64_t prompt_tokens_kept = 0;  // of them, those known from the prompt before
   int64_t answer_tokens = 0;
   double load_seconds = 0;  // weights read for this caption, when tower and decoder take turns
   double preprocess_seconds = 0;
   double vision_seconds = 0;  // tower and projector
+  bool vision_kept = false;   // the picture's tokens were known
   double prefill_seconds = 0;
   double decode_seconds = 0;
   DraftCounts drafts = {};  // passes 0: not counted (beams)

@@ -87,10 +87,12 @@ double milliseconds(double seconds) {
 Json timings_json(const Timings& timings) {
   return {{"image_tokens", timings.image_tokens},
           {"prompt_tokens", timings.prompt_tokens},
+          {"prompt_tokens_kept", timings.prompt_tokens_kept},
           {"answer_tokens", timings.answer_tokens},
           {"load_ms", milliseconds(timings.load_seconds)},
           {"preprocess_ms", milliseconds(timings.preprocess_seconds)},
           {"vision_ms", milliseconds(timings.vision_seconds)},
+          {"vision_kept", timings.vision_kept},
           {"prefill_ms", milliseconds(timings.prefill_seconds)},
           {"first_token_ms", milliseconds(timings.first_token_seconds())},
           {"decode_ms", milliseconds(timings.decode_seconds)},

@@ -3,15 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/caption_json.h"
 #include "caption/draft_corpus.h"
 #include "caption/json_guide.h"
 #include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
+#include "kernels/table.h"
 #include "language/adapter_file.h"
 #include "vision/tower_plan.h"
 
@@ -64,7 +67,13 @@ Status check_widths(const ImageEncoder& encoder, const ModelConfig& config) {
 }
 
 // Before the language model turns them into logits that are none either.
-Status check_tokens(const Tokens& tokens, const Checkpoint& checkpoint) {
+Status check_tokens(const Tokens& tokens, int64_t expected, const Checkpoint& checkpoint) {
+  if (tokens.count != expected) {
+    return error(Code::kInvalid,
+                 cat(checkpoint.folder().string(), ": vision tower: expected ", expected,
+                     " tokens of a picture, found ", tokens.count),
+                 "this is no tower of the FastViT family");
+  }
   const bool finite = std::all_of(tokens.values.begin(), tokens.values.end(),
                                   [](float value) { return std::isfinite(value); });
   if (finite) return {};
@@ -208,6 +217,8 @@ Status Engine::plan(const EngineOptions& options) {
                    load_adapter(adapter_->folder, checkpoint_.config().language));
     plan_.language += static_cast<int64_t>(adapter.parameters().size_bytes());
   }
+  const int64_t tokens_a_side = tower.stride == 0 ? 0 : preprocessing_.size / tower.stride;
+  image_tokens_ = tokens_a_side * tokens_a_side;
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
   if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
@@ -236,6 +247,30 @@ Status Engine::load_drafts(const EngineOptions& options) {
   return {};
 }
 
+Status Engine::open_token_cache(const EngineOptions& options) {
+  TokenCacheOptions cache = options.token_cache;
+  if (options.memory_limit) cache.memory_bytes = 0;
+  keeps_tokens_on_disk_ = !cache.folder.empty();
+  token_cache_ = std::make_unique<TokenCache>(std::move(cache));
+  return token_cache_->prepare();
+}
+
+// All that the tokens depend on. In memory there is one model; on disk there may be many.
+Result<std::string> Engine::token_key(const Image& pixels) const {
+  std::string settings = cat("fastvlm ", program_version(), ", ", describe(preprocessing_), ", ",
+                             arithmetic_name(precision_.vision), ", ", current_isa(), "\n");
+  if (keeps_tokens_on_disk_) {
+    FASTVLM_ASSIGN(const ModelIdentity model, identity());
+    settings += cat("model ", model.sha256, "\n");
+  }
+  Sha256 digest;
+  digest.update(settings);
+  digest.update(std::as_bytes(std::span(preprocessing_.mean)));  // said above, but rounded
+  digest.update(std::as_bytes(std::span(preprocessing_.std)));
+  digest.update(std::as_bytes(std::span(pixels.rgb)));
+  return digest.finish();
+}
+
 std::optional<Drafter> Engine::drafter() const {
   if (!draft_) return std::nullopt;
   return Drafter(drafts_);
@@ -258,9 +293,14 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
       new Engine(std::move(checkpoint), std::move(tokenizer), precision));
   FASTVLM_RETURN_IF_ERROR(engine->plan(options));
   FASTVLM_RETURN_IF_ERROR(engine->load_drafts(options));
-  FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
-  const int64_t side = engine->preprocessing_.size;
-  engine->image_tokens_ = encoder->tower.token_count(side, side);
+  FASTVLM_RETURN_IF_ERROR(engine->open_token_cache(options));
+  // Where tokens are on disk, the tower may never be needed.
+  const bool later = engine->keeps_tokens_on_disk_ && engine->image_tokens_ > 0;
+  if (!later) {
+    FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
+    const int64_t side = engine->preprocessing_.size;
+    engine->image_tokens_ = encoder->tower.token_count(side, side);
+  }
   if (engine->keep_tower_) FASTVLM_RETURN_IF_ERROR(engine->language(pool).status());
   return std::shared_ptr<const Engine>(engine);
 }
@@ -419,28 +459,61 @@ Status Session::constrain(const CaptionRequest& request, Prompt& prompt) const {
 Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   const Preprocessing& preprocessing = engine_->preprocessing();
   Stopwatch watch;
-  const std::vector<float> pixels = to_floats(preprocess(image, preprocessing), preprocessing);
+  const Image pixels = preprocess(image, preprocessing);
   timings.preprocess_seconds = watch.lap();
+  FASTVLM_ASSIGN(const std::string key, engine_->token_key(pixels));
+  std::optional<Tokens> known = engine_->token_cache().find(
+      key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
+  timings.load_seconds += watch.lap();
+  timings.vision_kept = known.has_value();
+  if (known) return std::move(*known);
+  FASTVLM_ASSIGN(Tokens seen, see(pixels, timings));
+  engine_->token_cache().put(key, seen);
+  return seen;
+}
+
+Result<Tokens> Session::see(const Image& image, Timings& timings) const {
+  const Preprocessing& preprocessing = engine_->preprocessing();
+  Stopwatch watch;
   FASTVLM_ASSIGN(const auto encoder, engine_->encoder(*pool_));
   timings.load_seconds += watch.lap();
+  const std::vector<float> pixels = to_floats(image, preprocessing);
+  timings.preprocess_seconds += watch.lap();
   FASTVLM_ASSIGN(const Tokens tokens, encoder->tower.encode(pixels.data(), preprocessing.size,
                                                             preprocessing.size, *pool_));
   Tokens projected = encoder->projector.project(tokens, *pool_);
   timings.vision_seconds = watch.lap();
-  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, engine_->checkpoint()));
+  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, engine_->image_tokens(), engine_->checkpoint()));
   return projected;
 }
 
 KvCache& Session::cache_for(int64_t positions) {
   if (!cache_ || cache_->capacity() < positions) {
     cache_.emplace(engine_->checkpoint().config().language, positions);
+    kept_rows_.clear();
   }
-  cache_->truncate(0);
   return *cache_;
 }
 
-Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::span<const float> rows,
-                                const CaptionRequest& request, std::string& text) {
+// The cache keeps the rows that the last prompt and this one, of `count` rows, begin with: system
+// text, and with the same picture also the picture. Returns how many; the last one is always run,
+// for its logits.
+int64_t Session::forget_all_but(std::span<const float> rows, int64_t count) {
+  const size_t width = rows.size() / static_cast<size_t>(count);
+  const auto known = static_cast<int64_t>(kept_rows_.size() / width);
+  int64_t kept = 0;
+  while (kept < std::min(known, count - 1)) {
+    const size_t at = static_cast<size_t>(kept) * width;
+    if (std::memcmp(&rows[at], &kept_rows_[at], width * sizeof(float)) != 0) break;
+    ++kept;
+  }
+  cache_->truncate(kept);
+  kept_rows_.clear();
+  return kept;
+}
+
+Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::vector<float> rows,
+                                const CaptionRequest& request, Caption& caption) {
   TextSink sink(engine_->tokenizer(), request.on_text);
   DecodingOptions options;
   options.sampling = request.sampling;
@@ -455,22 +528,27 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::span
     options.drafter = &*drafter_;
   }
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
+  // Rows that were run before are the same only where no other row matters to them.
+  if (!language.rows_are_independent()) kept_rows_.clear();
+  const int64_t kept = forget_all_but(rows, prompt.positions);
+  const int64_t rest = prompt.positions - kept;
+  const float* const from = rows.data() + kept * language.config().hidden_size;
   Decoded decoded;
   if (request.beams > 1) {
-    FASTVLM_ASSIGN(decoded, beam_search(language, cache, rows.data(), prompt.positions,
-                                        request.beams, options, *pool_));
+    FASTVLM_ASSIGN(decoded,
+                   beam_search(language, cache, from, rest, request.beams, options, *pool_));
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
     options.on_token = [&sink](TokenId id) { return sink.push(id); };
     Guide* guide = prompt.guide();
-    FASTVLM_ASSIGN(decoded,
-                   guide == nullptr
-                       ? decode(language, cache, rows.data(), prompt.positions, options, *pool_)
-                       : decode_guided(language, cache, rows.data(), prompt.positions, *guide,
-                                       options, *pool_));
+    FASTVLM_ASSIGN(decoded, guide == nullptr ? decode(language, cache, from, rest, options, *pool_)
+                                             : decode_guided(language, cache, from, rest, *guide,
+                                                             options, *pool_));
   }
   sink.finish();
-  text = std::move(sink.text());
+  kept_rows_ = std::move(rows);
+  caption.text = std::move(sink.text());
+  caption.timings.prompt_tokens_kept = kept;
   return decoded;
 }
 
@@ -481,8 +559,9 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   Stopwatch watch;
   FASTVLM_ASSIGN(const auto language, engine_->language(*pool_));
   caption.timings.load_seconds += watch.lap();
-  FASTVLM_ASSIGN(const std::vector<float> rows, splice(*language, prompt.ids, projected));
-  FASTVLM_ASSIGN(const Decoded decoded, answer(*language, prompt, rows, request, caption.text));
+  FASTVLM_ASSIGN(std::vector<float> rows, splice(*language, prompt.ids, projected));
+  FASTVLM_ASSIGN(const Decoded decoded,
+                 answer(*language, prompt, std::move(rows), request, caption));
   if (prompt.sections) {
     caption.sections = sections_made(*prompt.schema, prompt.sections->sections());
   } else if (!prompt.json) {

@@ -20,6 +20,7 @@
 #include "base/thread_pool.h"
 #include "caption/caption.h"
 #include "caption/memory_plan.h"
+#include "caption/token_cache.h"
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
 #include "kernels/precision.h"
@@ -58,6 +59,8 @@ struct EngineOptions {
   bool draft = true;
   std::optional<std::filesystem::path> drafts = {};
   std::optional<AdapterChoice> adapter = {};
+  // Where the tokens of pictures are kept; in memory only where no limit was set to it.
+  TokenCacheOptions token_cache = {};
 };
 
 // Which model this is, for provenance.
@@ -122,6 +125,11 @@ class Engine {
   Result<std::shared_ptr<const ImageEncoder>> encoder(ThreadPool& pool) const;
   Result<std::shared_ptr<const Qwen2>> language(ThreadPool& pool) const;
 
+  // Tokens of pictures that were seen before, shared by all sessions, and what a picture is called
+  // there: `pixels` are those that the tower sees.
+  TokenCache& token_cache() const { return *token_cache_; }
+  Result<std::string> token_key(const Image& pixels) const;
+
   // Reads all weight files once, on the first call; any thread may ask.
   Result<ModelIdentity> identity() const;
 
@@ -131,6 +139,7 @@ class Engine {
   Status plan(const EngineOptions& options);
   Result<ModelIdentity> identify() const;
   Status load_drafts(const EngineOptions& options);
+  Status open_token_cache(const EngineOptions& options);
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;
@@ -142,6 +151,8 @@ class Engine {
   std::optional<AdapterChoice> adapter_;
   bool draft_ = true;
   std::shared_ptr<const DraftTable> drafts_;
+  std::unique_ptr<TokenCache> token_cache_;
+  bool keeps_tokens_on_disk_ = false;
   std::vector<std::string> warnings_;
   mutable std::mutex loading_;
   mutable std::shared_ptr<const ImageEncoder> encoder_;
@@ -169,13 +180,16 @@ class Session {
   Result<Prompt> prepare(const CaptionRequest& request) const;
   Status constrain(const CaptionRequest& request, Prompt& prompt) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
-  Result<Decoded> answer(const Qwen2& language, Prompt& prompt, std::span<const float> rows,
-                         const CaptionRequest& request, std::string& text);
+  Result<Tokens> see(const Image& pixels, Timings& timings) const;
+  Result<Decoded> answer(const Qwen2& language, Prompt& prompt, std::vector<float> rows,
+                         const CaptionRequest& request, Caption& caption);
   KvCache& cache_for(int64_t positions);
+  int64_t forget_all_but(std::span<const float> rows, int64_t count);
 
   std::shared_ptr<const Engine> engine_;
   ThreadPool* pool_;
   std::optional<KvCache> cache_;
+  std::vector<float> kept_rows_;  // of the prompt that cache_ begins with; empty: not known
   std::optional<Drafter> drafter_;
 };
 

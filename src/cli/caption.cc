@@ -60,11 +60,13 @@ std::string drafts_text(const Timings& timings) {
 void print_stats(const std::string& name, const Timings& timings) {
   const auto ms = [](double seconds) { return cat(std::lround(seconds * 1000), " ms"); };
   note(cat(name, ": first token after ", ms(timings.first_token_seconds()), " (picture ",
-           ms(timings.preprocess_seconds), ", vision ", ms(timings.vision_seconds), ", prompt of ",
-           timings.prompt_tokens, " tokens ", ms(timings.prefill_seconds), "), then ",
-           timings.answer_tokens, " tokens at ", std::lround(timings.tokens_per_second()),
-           " a second", drafts_text(timings), "; weights read in between ",
-           ms(timings.load_seconds), ", peak memory ",
+           ms(timings.preprocess_seconds), ", vision ",
+           timings.vision_kept ? "known" : ms(timings.vision_seconds), ", prompt of ",
+           timings.prompt_tokens, " tokens",
+           timings.prompt_tokens_kept == 0 ? "" : cat(", ", timings.prompt_tokens_kept, " known,"),
+           " ", ms(timings.prefill_seconds), "), then ", timings.answer_tokens, " tokens at ",
+           std::lround(timings.tokens_per_second()), " a second", drafts_text(timings),
+           "; weights read in between ", ms(timings.load_seconds), ", peak memory ",
            megabytes(static_cast<double>(peak_resident_bytes()))));
 }
 
@@ -197,7 +199,12 @@ Exit CaptionCommand::run() {
   team = pool->get();
   Session session(*engine, **pool);
   if (const Status bad = session.check_request(request); !bad.ok()) return report(bad);
-  return files.given() ? run_job(session, **engine, to) : caption_all(session, **engine);
+  const Exit exit = files.given() ? run_job(session, **engine, to) : caption_all(session, **engine);
+  // Captions do not depend on it.
+  if (const Status bad = (*engine)->token_cache().trouble(); !bad.ok()) {
+    warn(cat("--token-cache: ", bad.message));
+  }
+  return exit;
 }
 
 void add_answer_options(CLI::App& app, CaptionCommand& command) {
@@ -225,6 +232,7 @@ void add_model_options(CLI::App& app, CaptionCommand& command) {
   command.model.add_to(app);
   command.model.add_memory_to(app);
   command.model.add_drafts_to(app);
+  command.model.add_token_cache_to(app);
   command.image.add_to(app);
   command.prompt.add_order_to(app);
   command.tags.add_to(app);

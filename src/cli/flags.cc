@@ -60,6 +60,22 @@ void ModelFlags::add_drafts_to(CLI::App& command) {
       ->check(is_not_empty());
 }
 
+void ModelFlags::add_token_cache_to(CLI::App& command) {
+  auto* folder = command
+                     .add_option("--token-cache", token_cache,
+                                 "Folder that keeps what the tower makes of pictures, for later "
+                                 "captions of the same ones")
+                     ->option_text("FOLDER")
+                     ->check(is_not_empty());
+  command
+      .add_option("--token-cache-size", token_cache_size,
+                  "The most that it may hold, as in 500M [1G]; the least recently used goes first")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 50))
+      ->option_text("SIZE")
+      ->needs(folder);
+}
+
 void ModelFlags::add_machine_to(CLI::App& command) {
   command.add_option("--threads", threads, "Threads [one a core]")->check(CLI::Range(1, 1024));
   command.add_option("--isa", isa, "Instruction set: a name from `fastvlm info` [the best]");
@@ -112,6 +128,8 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.keep_tower = flags.keep_tower;
   if (flags.memory > 0) options.memory_limit = static_cast<int64_t>(flags.memory);
   options.language = flags.arithmetic().value_or(options.language);
+  options.token_cache.folder = flags.token_cache;
+  options.token_cache.folder_bytes = static_cast<int64_t>(flags.token_cache_size);
   options.draft = flags.drafts != "none";
   if (options.draft && !flags.drafts.empty()) options.drafts = flags.drafts;
   if (!flags.adapter.empty()) {

@@ -28,6 +28,8 @@ struct ModelFlags {
   bool keep_tower = true;
   int threads = 0;
   std::string drafts;
+  std::string token_cache;
+  uint64_t token_cache_size = 1'000'000'000;  // bytes
 
   void add_to(CLI::App& command);
   void add_model_to(CLI::App& command);    // --model and --vision-tower alone
@@ -35,7 +37,8 @@ struct ModelFlags {
   void add_precision_to(CLI::App& command);
   void add_adapter_to(CLI::App& command);
   void add_memory_to(CLI::App& command);
-  void add_drafts_to(CLI::App& command);  // --drafts
+  void add_drafts_to(CLI::App& command);       // --drafts
+  void add_token_cache_to(CLI::App& command);  // --token-cache, --token-cache-size
   // Selects the instruction set and starts the threads. Call before anything is loaded.
   Result<std::unique_ptr<ThreadPool>> prepare() const;
   std::optional<std::filesystem::path> tower_path() const;

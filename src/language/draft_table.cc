@@ -30,9 +30,9 @@ Status no_drafts(const std::filesystem::path& path, std::string_view expected,
                "make the file anew with `fastvlm dev learn-drafts`, or use none (--drafts none)");
 }
 
-}  // namespace
+using Context = std::array<int32_t, DraftTable::kMostContext>;
 
-DraftTable::Context DraftTable::context_of(std::span<const int32_t> ids, size_t length) {
+Context context_of(std::span<const int32_t> ids, size_t length) {
   Context context;
   context.fill(kNone);
   std::copy(ids.end() - static_cast<std::ptrdiff_t>(length), ids.end(),
@@ -40,72 +40,85 @@ DraftTable::Context DraftTable::context_of(std::span<const int32_t> ids, size_t 
   return context;
 }
 
-DraftTable::Context DraftTable::without_first(Context context) {
+Context without_first(Context context) {
   *std::find_if(context.begin(), context.end(), [](int32_t id) { return id != kNone; }) = kNone;
   return context;
 }
 
-// Context by context, the short ones first: `known` holds what they say, `unsure` those that a
-// longer one may say better.
+struct Seen {
+  Context context;
+  int32_t next;
+};
+
+struct Known {
+  int32_t next;
+  double chance;
+};
+using KnownContexts = std::map<Context, Known>;
+
+// Every place with `length` ids before it that the shorter contexts leave open, in order.
+std::vector<Seen> places(const std::vector<std::vector<int32_t>>& texts, size_t length,
+                         const KnownContexts& known) {
+  std::vector<Seen> seen;
+  for (const std::vector<int32_t>& text : texts) {
+    for (size_t at = length; at < text.size(); ++at) {
+      const Context context = context_of(std::span(text).first(at), length);
+      if (length > 1) {
+        const auto shorter = known.find(without_first(context));
+        if (shorter == known.end() || shorter->second.chance >= kSure) continue;
+      }
+      seen.push_back({context, text[at]});
+    }
+  }
+  std::sort(seen.begin(), seen.end(), [](const Seen& a, const Seen& b) {
+    return a.context != b.context ? a.context < b.context : a.next < b.next;
+  });
+  return seen;
+}
+
+// What came most often, the lowest id among equals. One more than was seen is counted, so that what
+// is rare is not sure.
+Known most_frequent(std::span<const Seen> same) {
+  size_t most = 0;
+  int32_t best = 0;
+  for (size_t begin = 0, end = 0; begin < same.size(); begin = end) {
+    while (end < same.size() && same[end].next == same[begin].next) ++end;
+    if (end - begin <= most) continue;
+    most = end - begin;
+    best = same[begin].next;
+  }
+  return {best, static_cast<double>(most) / static_cast<double>(same.size() + 1)};
+}
+
+}  // namespace
+
+// The short contexts first: `known` holds what they say, and a longer one is worth an entry where
+// it says something else.
 DraftTable DraftTable::learn(const std::vector<std::vector<int32_t>>& texts,
                              const Learning& learning) {
-  struct Seen {
-    Context context;
-    int32_t next;
-  };
-  struct Known {
-    int32_t next;
-    double chance;
-  };
   struct Candidate {
     Entry entry;
     double use;  // guesses that it makes better
   };
-  std::map<Context, Known> known;
+  KnownContexts known;
   std::vector<Candidate> candidates;
   for (size_t length = 1; length <= kMostContext; ++length) {
-    std::vector<Seen> seen;
-    for (const std::vector<int32_t>& text : texts) {
-      for (size_t at = length; at < text.size(); ++at) {
-        const Context context = context_of(std::span(text).first(at), length);
-        if (length > 1) {
-          const auto shorter = known.find(without_first(context));
-          if (shorter == known.end() || shorter->second.chance >= kSure) continue;
-        }
-        seen.push_back({context, text[at]});
-      }
-    }
-    std::sort(seen.begin(), seen.end(), [](const Seen& a, const Seen& b) {
-      return a.context != b.context ? a.context < b.context : a.next < b.next;
-    });
-    for (size_t begin = 0; begin < seen.size();) {
-      size_t end = begin, most = 0;
-      int32_t best = 0;
-      while (end < seen.size() && seen[end].context == seen[begin].context) {
-        const size_t run = end;
-        while (end < seen.size() && seen[end].context == seen[run].context &&
-               seen[end].next == seen[run].next) {
-          ++end;
-        }
-        if (end - run > most) {
-          most = end - run;
-          best = seen[run].next;
-        }
-      }
-      const auto total = static_cast<double>(end - begin);
-      const Context context = seen[begin].context;
-      begin = end;
-      if (total < static_cast<double>(learning.least)) continue;
-      const double chance = static_cast<double>(most) / (total + 1);
-      known[context] = {best, chance};
-      double news = chance;
+    const std::vector<Seen> seen = places(texts, length, known);
+    for (auto begin = seen.begin(), end = begin; begin != seen.end(); begin = end) {
+      const Context& context = begin->context;
+      end = std::find_if(begin, seen.end(), [&](const Seen& s) { return s.context != context; });
+      if (end - begin < learning.least) continue;
+      const Known now = most_frequent({begin, end});
+      known[context] = now;
+      double news = now.chance;
       if (length > 1) {
         const Known& shorter = known.at(without_first(context));
-        if (shorter.next == best) news = std::abs(chance - shorter.chance);
+        if (shorter.next == now.next) news = std::abs(now.chance - shorter.chance);
       }
       if (news < kNews) continue;
+      const auto permille = static_cast<int32_t>(std::lround(now.chance * 1000));
       candidates.push_back(
-          {{context, best, static_cast<int32_t>(std::lround(chance * 1000))}, news * total});
+          {{context, now.next, permille}, news * static_cast<double>(end - begin)});
     }
   }
   std::stable_sort(candidates.begin(), candidates.end(),

@@ -55,8 +55,6 @@ class DraftTable {
     int32_t permille;  // chance
   };
 
-  static Context context_of(std::span<const int32_t> ids, size_t length);
-  static Context without_first(Context context);
   const Entry* find(const Context& context) const;
 
   std::vector<Entry> entries_;  // in the order of their contexts

@@ -91,6 +91,27 @@ TEST_F(CaptionCommandTest, DraftsAreLearntAndChangeNoText) {
       2, "line 1");
 }
 
+// Also for the tiny model in f32, and across runs.
+TEST_F(CaptionCommandTest, KeptTokensChangeNoText) {
+  const std::string kept = *shared_folder_ / "kept tokens";
+  const test::Run plain = caption({"a.png", "b.png", "a.png", "--json"});
+  EXPECT_EQ(plain.code, 0) << plain.err;
+  for (int i = 0; i < 2; ++i) {
+    const test::Run again = caption({"a.png", "b.png", "a.png", "--json", "--token-cache", kept});
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(again.out, plain.out);
+  }
+  const auto files = std::distance(std::filesystem::directory_iterator(kept), {});
+  EXPECT_EQ(files, 2);
+  const json timed =
+      json::parse(caption({"b.png", "--json", "--stats", "--token-cache", kept}).out)["timings"];
+  EXPECT_EQ(timed["vision_kept"], true);
+  EXPECT_EQ(timed["vision_ms"], 0);
+  EXPECT_THAT(caption({"b.png", "--stats", "--token-cache", kept}).err, HasSubstr("vision known"));
+  expect_error(caption({"a.png", "--token-cache", "a.png"}), 2, "expected a folder for tokens");
+  EXPECT_EQ(caption({"a.png", "--token-cache-size", "5M"}).code, 1);  // of what?
+}
+
 TEST_F(CaptionCommandTest, TextAlone) {
   const test::Run run = caption({"a.png"});
   EXPECT_EQ(run.code, 0) << run.err;

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "caption/token_cache.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/sha256.h"
+#include "base/strings.h"
+#include "formats/safetensors.h"
+
+namespace fastvlm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kEnding = ".tokens";
+constexpr const char* kTensor = "tokens";
+constexpr size_t kKeyLength = 64;
+constexpr int kWritesBetweenLooks = 64;
+// What a process that was killed left half-written; nobody writes one for so long.
+constexpr std::chrono::hours kAbandoned{1};
+
+int64_t bytes_of(const Tokens& tokens) {
+  return static_cast<int64_t>(tokens.values.size() * sizeof(float));
+}
+
+std::string digest_of(std::span<const std::byte> bytes) {
+  Sha256 digest;
+  digest.update(bytes);
+  return digest.finish();
+}
+
+// "<key>.tokens", or what such a file is called while it is written: nothing else in the folder is
+// touched.
+bool is_ours(std::string_view name) {
+  if (name.starts_with('.')) name.remove_prefix(1);
+  const std::string_view key = name.substr(0, std::min(name.size(), kKeyLength));
+  return key.size() == kKeyLength &&
+         key.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
+         name.substr(kKeyLength).starts_with(kEnding);
+}
+
+}  // namespace
+
+Status TokenCache::prepare() {
+  if (options_.folder.empty()) return {};
+  std::error_code failed;
+  fs::create_directories(options_.folder, failed);
+  if (fs::is_directory(options_.folder, failed) &&
+      ::access(options_.folder.c_str(), R_OK | W_OK | X_OK) == 0) {
+    return {};
+  }
+  return error(Code::kIo,
+               cat(options_.folder.string(),
+                   ": expected a folder for tokens that can be written, "
+                   "found none"),
+               "check its path and permissions, or leave --token-cache out");
+}
+
+fs::path TokenCache::file_of(const std::string& key) const {
+  return options_.folder / cat(key, kEnding);
+}
+
+std::optional<Tokens> TokenCache::find(const std::string& key, int64_t count, int64_t width) {
+  const auto fits = [&](const std::optional<Tokens>& found) {
+    return found && found->count == count && found->width == width;
+  };
+  std::optional<Tokens> found = in_memory(key);
+  if (fits(found)) return found;
+  if (!options_.folder.empty()) found = in_folder(key);
+  if (!fits(found)) return std::nullopt;
+  keep_in_memory(key, *found);
+  return found;
+}
+
+void TokenCache::put(const std::string& key, const Tokens& tokens) {
+  keep_in_memory(key, tokens);
+  if (options_.folder.empty()) return;
+  const Status written = write(key, tokens);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!written.ok() && trouble_.ok()) trouble_ = written;
+}
+
+Status TokenCache::trouble() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return trouble_;
+}
+
+std::optional<Tokens> TokenCache::in_memory(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return std::nullopt;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->second;
+}
+
+void TokenCache::keep_in_memory(const std::string& key, const Tokens& tokens) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (bytes_of(tokens) > options_.memory_bytes || by_key_.contains(key)) return;
+  entries_.emplace_front(key, tokens);
+  by_key_[key] = entries_.begin();
+  for (bytes_ += bytes_of(tokens); bytes_ > options_.memory_bytes; entries_.pop_back()) {
+    bytes_ -= bytes_of(entries_.back().second);
+    by_key_.erase(entries_.back().first);
+  }
+}
+
+// None where the file is missing, damaged, or not of this key.
+std::optional<Tokens> TokenCache::in_folder(const std::string& key) const {
+  const fs::path path = file_of(key);
+  const auto file = SafetensorsFile::open(path);
+  if (!file.ok()) return std::nullopt;
+  const TensorView* tensor = file->find(kTensor);
+  const auto digest = file->metadata().find("sha256");
+  if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape.size() != 2 ||
+      digest == file->metadata().end() || digest->second != digest_of(tensor->bytes)) {
+    return std::nullopt;
+  }
+  auto values = to_floats(*tensor, kTensor);
+  if (!values.ok()) return std::nullopt;
+  std::error_code ignored;  // the time of a file is when it was used last
+  fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+  return Tokens{tensor->shape[0], tensor->shape[1], std::move(*values)};
+}
+
+Status TokenCache::write(const std::string& key, const Tokens& tokens) {
+  const auto bytes = std::as_bytes(std::span(tokens.values));
+  if (bytes_of(tokens) > options_.folder_bytes) return {};
+  const TensorToWrite tensor{kTensor, DType::kF32, {tokens.count, tokens.width}, bytes};
+  FASTVLM_RETURN_IF_ERROR(
+      write_safetensors(file_of(key), {&tensor, 1}, {{"sha256", digest_of(bytes)}}));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (folder_bytes_ >= 0) folder_bytes_ += bytes_of(tokens);
+  if (folder_bytes_ >= 0 && folder_bytes_ <= options_.folder_bytes && --writes_until_look_ > 0) {
+    return {};
+  }
+  writes_until_look_ = kWritesBetweenLooks;
+  return make_room();
+}
+
+// Looks through the folder and removes the files that were not used for longest. Another process
+// may do the same: a file that is gone is what both wanted.
+Status TokenCache::make_room() {
+  struct Found {
+    fs::file_time_type used;
+    fs::path path;
+    int64_t bytes;
+  };
+  std::vector<Found> files;
+  std::error_code failed;
+  folder_bytes_ = 0;
+  const auto now = fs::file_time_type::clock::now();
+  for (const auto& entry : fs::directory_iterator(options_.folder, failed)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code gone;
+    const auto used = entry.last_write_time(gone);
+    const auto bytes = static_cast<int64_t>(entry.file_size(gone));
+    if (gone || !is_ours(name)) continue;
+    if (!name.starts_with('.')) {
+      files.push_back({used, entry.path(), bytes});
+      folder_bytes_ += bytes;
+    } else if (now - used > kAbandoned) {
+      fs::remove(entry.path(), gone);
+    }
+  }
+  if (failed) {
+    return error(Code::kIo, cat(options_.folder.string(), ": cannot be read: ", failed.message()),
+                 "check the folder for tokens and its permissions");
+  }
+  if (folder_bytes_ <= options_.folder_bytes) return {};
+  std::sort(files.begin(), files.end(), [](const Found& a, const Found& b) {
+    return a.used != b.used ? a.used < b.used : a.path < b.path;
+  });
+  // A tenth at a time, so that not every picture has the folder looked through; never the latest.
+  const int64_t goal = options_.folder_bytes - options_.folder_bytes / 10;
+  for (size_t i = 0; i + 1 < files.size() && folder_bytes_ > goal; ++i) {
+    std::error_code gone;
+    fs::remove(files[i].path, gone);
+    folder_bytes_ -= files[i].bytes;
+  }
+  return {};
+}
+
+}  // namespace fastvlm
