@@ -10,6 +10,15 @@ double Timings::tokens_per_second() const {
   return steps > 0 && decode_seconds > 0 ? steps / decode_seconds : 0.0;
 }
 
+std::vector<std::string> bodies_of(const Caption& caption) {
+  std::vector<std::string> bodies;
+  if (caption.provenance.schema.empty()) return bodies;
+  for (const CaptionSection& section : caption.sections) {
+    if (section.text) bodies.push_back(*section.text);
+  }
+  return bodies;
+}
+
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:

@@ -158,7 +158,7 @@ bool Job::all_there(const Picture& picture) const {
 
 Result<WrittenCaption> Job::kept_caption(LinePlace place) const {
   FASTVLM_ASSIGN(const JournalRecord record, journal_.record(place));
-  return parse_caption(record.caption, options_.outputs.timings);
+  return parse_caption(record.caption, options_.outputs.parts);
 }
 
 // What an earlier run has done already is counted, and its missing outputs are written.

@@ -37,7 +37,7 @@ struct JobOutputs {
   bool full_names = false;         // a.jpg.txt, else a.txt; XMP is always a.jpg.xmp
   Existing existing = Existing::kSkip;
   std::vector<std::pair<OutputFormat, std::filesystem::path>> all;  // a file for all pictures
-  bool timings = false;                                             // in JSON
+  WantedParts parts = {};
 };
 
 std::filesystem::path output_of(const JobOutputs& outputs, OutputFormat format,

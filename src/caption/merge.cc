@@ -26,6 +26,10 @@ struct Part {
 
   static Result<Part> read(const fs::path& path);
   std::vector<std::string> images() const;
+  // What outputs show of its captions.
+  WantedParts shown(WantedParts wanted) const {
+    return journal ? wanted : WantedParts{.grounding = true};
+  }
   Result<std::optional<JournalRecord>> find(const std::string& image) const;
 };
 
@@ -137,10 +141,15 @@ std::vector<std::string> order_of(const std::vector<Part>& parts, MergeReport& r
   return interleaved(shards);
 }
 
+struct Chosen {
+  JournalRecord record;
+  const Part* part;
+};
+
 // The caption that counts, after a look at the others.
-Result<std::optional<JournalRecord>> choose(const std::vector<Part>& parts,
-                                            const std::string& image, MergeReport& report) {
-  std::optional<JournalRecord> chosen;
+Result<std::optional<Chosen>> choose(const std::vector<Part>& parts, const std::string& image,
+                                     MergeReport& report) {
+  std::optional<Chosen> chosen;
   std::string text;
   bool repeated = false;
   bool different = false;
@@ -155,7 +164,7 @@ Result<std::optional<JournalRecord>> choose(const std::vector<Part>& parts,
       different = different || caption.json != text;
     } else {
       text = caption.json;
-      chosen = std::move(found);
+      chosen = Chosen{std::move(*found), &part};
     }
   }
   if (!chosen) (failed ? report.failed : report.missing).push_back(image);
@@ -172,7 +181,7 @@ class Target {
  public:
   static Result<Target> open(const fs::path& path, const std::vector<Part>& parts,
                              const std::vector<std::string>& images);
-  Status add(const JournalRecord& record, const std::vector<Part>& parts);
+  Status add(const Chosen& chosen, WantedParts wanted);
   Status finish() { return file_ ? file_->finish() : Status{}; }
 
  private:
@@ -203,21 +212,20 @@ Result<Target> Target::open(const fs::path& path, const std::vector<Part>& parts
   return target;
 }
 
-Status Target::add(const JournalRecord& record, const std::vector<Part>& parts) {
-  if (file_) {
-    FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(record.caption));
-    return file_->add(caption);
+Status Target::add(const Chosen& chosen, WantedParts wanted) {
+  const JournalRecord& record = chosen.record;
+  if (journal_) {
+    return journal_->add(record, chosen.part->journal->find(record.image)->stamp);
   }
-  for (const Part& part : parts) {
-    const JournalEntry* entry = part.journal->find(record.image);
-    if (entry != nullptr && entry->captioned) return journal_->add(record, entry->stamp);
-  }
-  return {};
+  FASTVLM_ASSIGN(const WrittenCaption caption,
+                 parse_caption(record.caption, chosen.part->shown(wanted)));
+  return file_->add(caption);
 }
 
 }  // namespace
 
-Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs::path& output) {
+Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs::path& output,
+                                  WantedParts wanted) {
   std::vector<Part> parts;
   for (const fs::path& input : inputs) {
     FASTVLM_ASSIGN(Part part, Part::read(input));
@@ -228,9 +236,9 @@ Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs:
   const std::vector<std::string> images = order_of(parts, report);
   FASTVLM_ASSIGN(Target target, Target::open(output, parts, images));
   for (const std::string& image : images) {
-    FASTVLM_ASSIGN(const auto record, choose(parts, image, report));
-    if (!record) continue;
-    FASTVLM_RETURN_IF_ERROR(target.add(*record, parts));
+    FASTVLM_ASSIGN(const auto chosen, choose(parts, image, report));
+    if (!chosen) continue;
+    FASTVLM_RETURN_IF_ERROR(target.add(*chosen, wanted));
     ++report.captions;
   }
   if (report.captions == 0) {

@@ -32,11 +32,14 @@ struct CaptionCommand {
   CaptionStyle style = CaptionStyle::kText;
   bool stream = false;
   bool stats = false;
+  bool verify = false;    // --verify-objects
   bool watching = false;  // fastvlm watch
 
   bool output_failed = false;
 
   Exit run();
+  WantedParts parts() const { return {.timings = stats, .grounding = verify}; }
+  Status check_verifiable() const;
   Status read_style();
   Status find_pictures();
   Status prepare_request();
@@ -65,10 +68,10 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
                                     const std::string& name) {
   if (json) {
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
-    const JsonOptions options{stats, pictures.size() == 1};
+    const JsonOptions options{stats, pictures.size() == 1, verify};
     return put(to_json(caption, identity, name, options) + "\n");
   }
-  return put(stream ? "\n" : in_style(caption, style) + "\n");
+  return put(stream ? "\n" : in_style(caption, style, verify) + "\n");
 }
 
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const Picture& picture,
@@ -122,7 +125,7 @@ Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFi
     FASTVLM_ASSIGN(Caption made, session.caption(pixels, request));
     record_decoding(image.decode_options(), made.provenance);
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
-    return to_json(made, identity, picture.name, {.timings = true});
+    return to_json(made, identity, picture.name, {.timings = true, .grounding = true});
   };
   CaptionJob job{to, *settings, image.decode_options(), pictures, {}, files.quiet(), json};
   if (watching) return run_watch_job(job, places.front(), selection, caption);
@@ -130,6 +133,14 @@ Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFi
   if (!shard.ok()) return report(shard.status());
   job.shard = *shard;
   return run_caption_job(job, caption);
+}
+
+// Nobody can tell what was not seen when nobody looked.
+Status CaptionCommand::check_verifiable() const {
+  if (!verify || tags.known()) return {};
+  return error(Code::kUsage, "--verify-objects: no tags are known, so nothing can be compared",
+               "name a detector with --detector FILE, pull one (`fastvlm pull yolo11n`), or give "
+               "--tags FILE or \"person (left), dog\"");
 }
 
 // --format says how stdout looks, or which files are written.
@@ -168,7 +179,8 @@ Status CaptionCommand::prepare_request() {
 }
 
 Exit CaptionCommand::run() {
-  if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, stats);
+  if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, parts());
+  if (const Status bad = check_verifiable(); !bad.ok()) return report(bad);
   if (const Status bad = read_style(); !bad.ok()) return report(bad);
   if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
@@ -179,7 +191,7 @@ Exit CaptionCommand::run() {
     auto prepared = prepare_files(files, selection, places, pictures, inputs);
     if (!prepared.ok()) return report(prepared.status());
     to = std::move(*prepared);
-    to.outputs.timings = stats;
+    to.outputs.parts = parts();
   }
   model.keep_tower = watching || pictures.size() > 1;  // a single picture needs it once
   const auto pool = model.prepare();
@@ -195,6 +207,10 @@ Exit CaptionCommand::run() {
 
 void add_answer_options(CLI::App& app, CaptionCommand& command) {
   command.answer.add_sections_to(app);
+  app.add_flag("--verify-objects", command.verify,
+               "Mark objects that the text names and no tag stands for: [unseen], grounding in "
+               "JSON")
+      ->excludes(app.get_option("--json-schema"));
   app.add_option("--max-tokens", command.request.max_tokens, "Longest answer, in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();

@@ -82,8 +82,9 @@ Exit conclude(const Job& job, const Status& end, double seconds, const fs::path&
 }
 
 // The page of those pictures that have a caption.
-Status make_gallery(const fs::path& page, const Journal& journal,
+Status make_gallery(const JobFiles& files, const Journal& journal,
                     const std::vector<Picture>& pictures) {
+  const fs::path& page = files.gallery;
   if (page.empty()) return {};
   remove_abandoned_files(page.has_parent_path() ? page.parent_path() : ".",
                          {page.filename().string()});
@@ -95,10 +96,21 @@ Status make_gallery(const fs::path& page, const Journal& journal,
   return write_gallery(page, captioned.size(), [&](size_t i) -> Result<GalleryPicture> {
     FASTVLM_ASSIGN(const JournalRecord record,
                    journal.record(journal.find(captioned[i]->name)->place));
-    FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption));
+    FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption, files.outputs.parts));
     return GalleryPicture{captioned[i]->path, std::move(caption.json)};
   });
 }
+
+// What --verify-objects shows was found out when the caption was made, or never.
+Status check_grounding(const JournalRecord& record, const fs::path& journal) {
+  FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(record.caption, {.grounding = true}));
+  if (caption.unseen) return {};
+  return error(Code::kUsage,
+               cat("--verify-objects: ", journal.string(), ": no tags were known of ", record.image,
+                   ", so nothing can be compared"),
+               "leave the option out, or make the captions again with a detector or --tags");
+}
+
 
 }  // namespace
 
@@ -134,7 +146,7 @@ Exit run_caption_job(const CaptionJob& work, const Job::Captioner& captioner) {
   stop_politely();
   const Stopwatch watch;
   Status end = job.run(work.pictures, work.shard);
-  if (end.ok()) end = make_gallery(work.files.gallery, *journal, work.pictures);
+  if (end.ok()) end = make_gallery(work.files, *journal, work.pictures);
   progress.clear();
   if (work.json) {
     const std::string text =
@@ -187,7 +199,8 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   return conclude(job, end, time.seconds(), work.files.journal, work.quiet);
 }
 
-Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection, bool timings) {
+Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection,
+                          WantedParts parts) {
   const fs::path& path = flags.from_journal();
   auto journal = Journal::read(path);
   if (!journal.ok()) return report(journal.status());
@@ -199,6 +212,9 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
     if (entry == nullptr || !entry->captioned) continue;
     const auto record = journal->record(entry->place);
     if (!record.ok()) return report(record.status());
+    if (parts.grounding) {
+      if (const Status bad = check_grounding(*record, path); !bad.ok()) return report(bad);
+    }
     const fs::path root = selection.root();
     pictures.push_back({root.empty() ? record->path : (root / image).string(), image});
   }
@@ -208,11 +224,11 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
     return report(error(Code::kUsage, cat("--from-journal ", path.string(), ": where to?"),
                         "give --out FILE or FOLDER, --sidecar or --gallery FILE.html"));
   }
-  files->outputs.timings = timings;
+  files->outputs.parts = parts;
   Job job(*journal, {.outputs = files->outputs}, {});
   Status end = job.rewrite(pictures);
   if (end.ok()) end = job.write_all(images);
-  if (end.ok()) end = make_gallery(files->gallery, *journal, pictures);
+  if (end.ok()) end = make_gallery(*files, *journal, pictures);
   if (!end.ok()) return report(end);
   list_failures(job.failures(), path);
   if (!flags.quiet()) {

@@ -16,6 +16,7 @@ struct MergeCommand {
   std::vector<std::string> inputs;
   bool overwrite = false;
   bool json = false;
+  bool verify = false;  // --verify-objects
 
   Status check() const;
   Exit run() const;
@@ -56,7 +57,8 @@ Exit MergeCommand::run() const {
   if (const Status bad = check(); !bad.ok()) return report(bad);
   std::error_code ignored;
   if (overwrite && output.ends_with(".journal")) std::filesystem::remove(output, ignored);
-  const auto merged = merge_results({inputs.begin(), inputs.end()}, output);
+  const auto merged = merge_results({inputs.begin(), inputs.end()}, output,
+                                    {.grounding = verify});
   if (!merged.ok()) return report(merged.status());
   const Status printed = print(json ? to_json(*merged) : to_text(*merged));
   if (!printed.ok()) return report(printed);
@@ -77,6 +79,8 @@ void add_merge_results(CLI::App& program, Command& chosen) {
       ->option_text("IN...")
       ->required();
   app->add_flag("--overwrite", command->overwrite, "Replace OUT when it is there");
+  app->add_flag("--verify-objects", command->verify,
+                "Marks of objects that no tag stands for, as caption --verify-objects writes them");
   app->add_flag("--json", command->json, "What was found as one JSON object");
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }

@@ -281,6 +281,46 @@ TEST_F(CaptionJobTest, FromTheJournalAlone) {
   expect_error(rewrite({"--out", "again.jsonl"}), 1, "is there");
 }
 
+// What --verify-objects shows is in every journal whose pictures had tags.
+TEST_F(CaptionJobTest, ObjectsThatNobodySaw) {
+  make_picture("p/a.png", 1);
+  write("pets.json", R"({"introduction": "x", "sections": [
+      {"name": "pets", "title": "Pets", "choices": ["A kitten and a dog."]}]})");
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"caption", "p", "--model", *model_ / "tiny", "--max-tokens", "60",
+                               "--schema", "pets.json"});
+    return test::fastvlm(more, {.folder = folder_.path()});
+  };
+  ASSERT_EQ(run({"--tags", "dog", "--out", "plain.txt"}).code, 0);
+  EXPECT_EQ(read("plain.txt"), "== a.png ==\n1. Pets – A kitten and a dog.\n");
+  ASSERT_EQ(run({"--tags", "dog", "--out", "marked", "--format", "txt,jsonl,csv,markdown",
+                 "--gallery", "marked.html", "--verify-objects"})
+                .code,
+            0);
+  EXPECT_EQ(read("marked/a.txt"), "1. Pets – A kitten [unseen] and a dog.\n");
+  EXPECT_THAT(read("marked.html"), HasSubstr(R"(["1. Pets – A ","kitten"," and a dog."])"));
+  EXPECT_THAT(read("marked/captions.csv"), HasSubstr(",cat,stop"));
+  for (const std::string journal : {"plain.txt.journal", "marked/captions.journal"}) {
+    const test::Run again = test::fastvlm(
+        {"caption", "--from-journal", journal, "--verify-objects", "--out", "again", "--format",
+         "txt,jsonl,csv,markdown", "--gallery", "again.html", "--existing", "overwrite"},
+        {.folder = folder_.path()});
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(files_in("again"), files_in("marked"));
+    EXPECT_EQ(read("again.html"), read("marked.html"));
+  }
+  EXPECT_EQ(test::fastvlm({"merge-results", "m.jsonl", "plain.txt.journal", "--verify-objects"},
+                          {.folder = folder_.path()})
+                .code,
+            0);
+  EXPECT_EQ(read("m.jsonl"), read("marked/captions.jsonl"));
+  ASSERT_EQ(run({"--out", "untagged.txt"}).code, 0);
+  expect_error(test::fastvlm({"caption", "--from-journal", "untagged.txt.journal",
+                              "--verify-objects", "--out", "x.txt"},
+                             {.folder = folder_.path()}),
+               1, "no tags were known of a.png");
+}
+
 TEST_F(CaptionJobTest, ShardsMakeTheSame) {
   for (unsigned i = 0; i < 5; ++i) make_picture("p/" + std::to_string(i) + ".png", i);
   ASSERT_EQ(caption({"p", "--out", "whole.jsonl"}).code, 0);
