@@ -27,14 +27,15 @@ namespace fastvlm {
 enum class Existing {
   kSkip,       // stays; a picture for which nothing would be written is not captioned
   kOverwrite,  // is replaced
-  kAppend,     // texts: the caption comes behind what is there
-  kPrepend,    // texts: before it
+  kAppend,     // texts and descriptions: the caption comes behind what is there
+  kPrepend,    // texts and descriptions: before it
 };
 
 struct JobOutputs {
   std::vector<OutputFormat> each;  // a file for each picture
   std::filesystem::path folder;    // of these files; empty: beside the pictures
   bool full_names = false;         // a.jpg.txt, else a.txt; XMP is always a.jpg.xmp
+  bool embed = false;              // into the pictures themselves, as image/description.h says
   Existing existing = Existing::kSkip;
   std::vector<std::pair<OutputFormat, std::filesystem::path>> all;  // a file for all pictures
   WantedParts parts = {};
@@ -105,6 +106,10 @@ class Job {
   Status write_each(const Picture& picture, const JournalEntry& entry) const;
   Status write_one(OutputFormat format, const Picture& picture, const WrittenCaption& caption,
                    const std::optional<WrittenCaption>& previous) const;
+  // Writes the caption into the picture itself.
+  Status embed(const Picture& picture, const WrittenCaption& caption,
+               const std::optional<WrittenCaption>& previous) const;
+  bool embeds_only() const;
   bool all_there(const Picture& picture) const;
   Result<WrittenCaption> kept_caption(LinePlace place) const;
   Status record_failure(const Picture& picture, const Status& why, bool in_journal);

@@ -215,7 +215,9 @@ Result<Target> Target::open(const fs::path& path, const std::vector<Part>& parts
 Status Target::add(const Chosen& chosen, WantedParts wanted) {
   const JournalRecord& record = chosen.record;
   if (journal_) {
-    return journal_->add(record, chosen.part->journal->find(record.image)->stamp);
+    const JournalEntry& entry = *chosen.part->journal->find(record.image);
+    FASTVLM_RETURN_IF_ERROR(journal_->add(record, entry.stamp));
+    return entry.embedded ? journal_->add_embedded(record.image, *entry.embedded) : Status{};
   }
   FASTVLM_ASSIGN(const WrittenCaption caption,
                  parse_caption(record.caption, chosen.part->shown(wanted)));

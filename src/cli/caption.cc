@@ -260,8 +260,9 @@ void add_caption(CLI::App& program, Command& chosen) {
   command->selection.add_to(*app);
   command->files.add_to(*app);
   command->files.add_gallery_to(*app);
-  for (const char* to_files : {"--out", "--sidecar", "--journal", "--gallery", "--format"}) {
-    stream->excludes(app->get_option(to_files));
+  for (const char* other : {"--out", "--sidecar", "--embed", "--journal", "--gallery", "--format",
+                            "--verify-objects"}) {
+    stream->excludes(app->get_option(other));
   }
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }

@@ -203,6 +203,8 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
                           WantedParts parts) {
   const fs::path& path = flags.from_journal();
   auto journal = Journal::read(path);
+  // Pictures that are changed are noted in it, so that they are not taken for others.
+  if (journal.ok() && flags.embed()) journal = Journal::open(path, journal->settings());
   if (!journal.ok()) return report(journal.status());
   const std::vector<std::string> images =
       journal->plan().images.empty() ? journal->images() : journal->plan().images;
@@ -220,9 +222,10 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
   }
   auto files = prepare_files(flags, selection, {}, pictures, {path});
   if (!files.ok()) return report(files.status());
-  if (files->outputs.each.empty() && files->outputs.all.empty() && files->gallery.empty()) {
+  if (files->outputs.each.empty() && files->outputs.all.empty() && files->gallery.empty() &&
+      !flags.embed()) {
     return report(error(Code::kUsage, cat("--from-journal ", path.string(), ": where to?"),
-                        "give --out FILE or FOLDER, --sidecar or --gallery FILE.html"));
+                        "give --out FILE or FOLDER, --sidecar, --embed or --gallery FILE.html"));
   }
   files->outputs.parts = parts;
   Job job(*journal, {.outputs = files->outputs}, {});

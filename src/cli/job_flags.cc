@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "cli/flags.h"
 #include "cli/outputs.h"
+#include "image/description.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -194,6 +195,10 @@ void OutputFlags::add_to(CLI::App& command) {
   command.add_flag("--sidecar", sidecar_, "A file beside each picture: a.txt for a.jpg")
       ->group(group);
   command
+      .add_flag("--embed", embed_,
+                "Into the pictures themselves, JPEG and PNG: dc:description of their XMP")
+      ->group(group);
+  command
       .add_option(
           "--format", format_,
           "Files: txt, paragraph, json, jsonl, csv, markdown, xmp; several with commas [that "
@@ -276,6 +281,7 @@ Status OutputFlags::add_file(const std::vector<OutputFormat>& formats, Shard sha
 Result<JobOutputs> OutputFlags::outputs(Shard shard) const {
   JobOutputs outputs;
   outputs.full_names = full_names_;
+  outputs.embed = embed_;
   const std::map<std::string, Existing> kinds = {{"skip", Existing::kSkip},
                                                  {"overwrite", Existing::kOverwrite},
                                                  {"append", Existing::kAppend},
@@ -306,9 +312,10 @@ Result<JobOutputs> OutputFlags::outputs(Shard shard) const {
   const bool texts = std::all_of(outputs.each.begin(), outputs.each.end(), [](OutputFormat format) {
     return format == OutputFormat::kText || format == OutputFormat::kParagraph;
   });
-  if (adds && (!texts || outputs.each.empty())) {
+  if (adds && (!texts || (outputs.each.empty() && !embed_))) {
     return error(Code::kUsage, cat("--existing ", existing_, ": only texts can be added to"),
-                 "ask for --sidecar or a folder with --format txt or paragraph alone");
+                 "ask for --embed, or for --sidecar or a folder with --format txt or paragraph "
+                 "alone");
   }
   return outputs;
 }
@@ -318,7 +325,7 @@ fs::path OutputFlags::journal_of(const JobOutputs& outputs, const std::vector<st
   if (!journal_.empty()) return shard_file(journal_, shard);
   if (!out_.empty() && !into_folder()) return outputs.all[0].second.string() + ".journal";
   std::error_code ignored;
-  if (out_.empty() && !beside() && !gallery_.empty()) {
+  if (out_.empty() && !beside() && !embed_ && !gallery_.empty()) {
     return shard_file(gallery_, shard).string() + ".journal";
   }
   fs::path folder = out_;
@@ -330,6 +337,11 @@ fs::path OutputFlags::journal_of(const JobOutputs& outputs, const std::vector<st
 
 Result<JobFiles> OutputFlags::files(const std::vector<std::string>& places, Shard shard) const {
   JobFiles files;
+  if (embed_ && !can_write_descriptions()) {
+    return error(Code::kUnsupported, "--embed: this build does not write into pictures",
+                 "write sidecars with --sidecar --format xmp, or build with "
+                 "-DFASTVLM_WITH_EXEMPI=ON");
+  }
   FASTVLM_ASSIGN(files.outputs, outputs(shard));
   files.journal = journal_of(files.outputs, places, shard);
   if (!gallery_.empty()) files.gallery = shard_file(gallery_, shard);

@@ -2,6 +2,7 @@
 #include "formats/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -126,6 +127,22 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
     if (count < 0) return failed("written", errno);
     bytes = bytes.subspan(static_cast<size_t>(count));
   }
+  return {};
+}
+
+Status AtomicFile::take_attributes_of(const std::filesystem::path& other) {
+  struct stat info {};
+  if (::stat(other.c_str(), &info) != 0) return failed("compared with what it replaces", errno);
+  // The owner first: a change of owner takes special permissions away.
+  struct stat own {};
+  const bool same =
+      ::fstat(fd_, &own) == 0 && own.st_uid == info.st_uid && own.st_gid == info.st_gid;
+  if (!same && ::fchown(fd_, info.st_uid, info.st_gid) != 0 && errno != EPERM) {
+    return failed("given its owner", errno);
+  }
+  if (::fchmod(fd_, info.st_mode & 07777) != 0) return failed("given its permissions", errno);
+  const timespec times[2] = {info.st_atim, info.st_mtim};
+  if (::futimens(fd_, times) != 0) return failed("given its time", errno);
   return {};
 }
 

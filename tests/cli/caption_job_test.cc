@@ -9,10 +9,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <span>
 #include <thread>
 
 #include "base/mapped_file.h"
 #include "cli/program.h"
+#include "image/description.h"
 #include "image/encode.h"
 #include "support/test_length.h"
 #include "support/tiny_model.h"
@@ -406,6 +408,36 @@ TEST_F(CaptionJobTest, AFolderThatCannotBeWritten) {
   fs::permissions(folder_ / "p", fs::perms::owner_read | fs::perms::owner_exec);
   expect_error(caption({"p", "--sidecar"}), 2, "files cannot be written into this folder");
   fs::permissions(folder_ / "p", fs::perms::owner_all);
+}
+
+TEST_F(CaptionJobTest, IntoThePicturesThemselves) {
+  if (!can_write_descriptions()) GTEST_SKIP() << "built without libexempi";
+  make_picture("p/a.png", 1);
+  const std::string text = caption({"p/a.png"}).out;
+  const auto description = [&](const std::string& name) {
+    const std::string file = read(name);
+    const auto found = read_description(std::as_bytes(std::span(file)), name);
+    return found.ok() ? found->value_or("(none)") : found.status().message;
+  };
+  const test::Run run = caption({"p", "--embed"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  EXPECT_TRUE(exists("p/captions.journal"));
+  EXPECT_EQ(description("p/a.png") + "\n", as_description(text));
+  EXPECT_EQ(caption({"p/a.png"}).out, text);
+  EXPECT_THAT(caption({"p", "--embed"}).err, HasSubstr("1 made before"));
+  // From a journal, which then knows the changed picture.
+  make_picture("q/b.png", 2);
+  ASSERT_EQ(caption({"q", "--sidecar"}).code, 0);
+  const test::Run later = test::fastvlm(
+      {"caption", "--from-journal", "q/captions.journal", "--embed"}, {.folder = folder_.path()});
+  EXPECT_EQ(later.code, 0) << later.err;
+  EXPECT_EQ(description("q/b.png") + "\n", as_description(read("q/b.txt")));
+  EXPECT_THAT(caption({"q", "--sidecar"}).err, HasSubstr("1 made before"));
+  fs::copy_file(test::golden("image/lossy.webp"), folder_ / "p/c.webp");
+  const test::Run mixed = caption({"p", "--embed", "--existing", "append"});
+  EXPECT_EQ(mixed.code, 3);
+  EXPECT_THAT(mixed.err, HasSubstr("p/c.webp: captions are written into JPEG and PNG files"));
 }
 
 TEST_F(CaptionJobTest, WatchesAFolder) {
