@@ -198,7 +198,7 @@ Result<Job::Need> Job::look_at(const Picture& picture) {
     const bool skip = outputs.existing == Existing::kSkip && outputs.all.empty() &&
                       (!outputs.each.empty() || outputs.embed);
     if (!skip || !all_there(picture)) return Need::kCaption;
-    ++counts_.skipped;
+    settle(picture.name, Outcome::kSkipped);
     return Need::kNothing;
   }
   const Result<FileStamp> now = stamp_of(picture.path);
@@ -266,7 +266,7 @@ Status Job::rewrite(const std::vector<Picture>& pictures) {
       FASTVLM_RETURN_IF_ERROR(record_failure(picture, bad, false));
       continue;
     }
-    ++counts_.kept;
+    settle(picture.name, Outcome::kKept);
   }
   return {};
 }
@@ -284,14 +284,42 @@ Status Job::finish(const Picture& picture, const Loaded& loaded) {
     return record_failure(picture, bad, false);
   }
   failed_writes_in_a_row_ = 0;
-  ++counts_.made;
+  settle(picture.name, Outcome::kMade);
   return {};
+}
+
+size_t& Job::count_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kMade:
+      return counts_.made;
+    case Outcome::kKept:
+      return counts_.kept;
+    case Outcome::kSkipped:
+      return counts_.skipped;
+    case Outcome::kFailed:
+      break;
+  }
+  return counts_.failed;
+}
+
+void Job::settle(const std::string& image, Outcome outcome) {
+  const auto [found, first] = outcomes_.try_emplace(image, outcome);
+  if (!first) {
+    // What this run has made it then finds made.
+    if (found->second == Outcome::kMade && outcome == Outcome::kKept) return;
+    if (found->second == Outcome::kFailed) {
+      std::erase_if(failures_, [&](const JobFailure& each) { return each.image == image; });
+    }
+    --count_of(found->second);
+    found->second = outcome;
+  }
+  ++count_of(outcome);
 }
 
 // A write that the system refuses is not the picture's fault: its caption stays in the journal for
 // the next run.
 Status Job::record_failure(const Picture& picture, const Status& why, bool in_journal) {
-  ++counts_.failed;
+  settle(picture.name, Outcome::kFailed);
   failures_.push_back({picture.name, why});
   if (in_journal) return journal_.add_failure(picture.name, why);
   if (why.code != Code::kIo) return {};

@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -93,12 +94,14 @@ class Job {
   // The files for all of `images`, in this order; those without a caption are left out.
   Status write_all(const std::vector<std::string>& images) const;
 
+  // Of a picture that came more than once (a folder that is watched) the last outcome counts.
   const JobCounts& counts() const { return counts_; }
   const std::vector<JobFailure>& failures() const { return failures_; }
 
  private:
   struct Loaded;
   enum class Need { kCaption, kNothing };
+  enum class Outcome { kMade, kKept, kSkipped, kFailed };
 
   Result<Need> look_at(const Picture& picture);
   Status finish(const Picture& picture, const Loaded& loaded);
@@ -113,6 +116,8 @@ class Job {
   bool all_there(const Picture& picture) const;
   Result<WrittenCaption> kept_caption(LinePlace place) const;
   Status record_failure(const Picture& picture, const Status& why, bool in_journal);
+  void settle(const std::string& image, Outcome outcome);
+  size_t& count_of(Outcome outcome);
   void tell() const {
     if (options_.progress) options_.progress(counts_);
   }
@@ -121,6 +126,7 @@ class Job {
   Options options_;
   Captioner captioner_;
   JobCounts counts_;
+  std::unordered_map<std::string, Outcome> outcomes_;
   std::vector<JobFailure> failures_;
   size_t failed_writes_in_a_row_ = 0;
 };

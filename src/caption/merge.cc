@@ -125,7 +125,35 @@ std::vector<std::string> interleaved(const std::map<size_t, const Part*>& shards
   return images;
 }
 
-std::vector<std::string> order_of(const std::vector<Part>& parts, MergeReport& report) {
+// Is all that a shard has to do in the plan of a run over everything?
+bool is_covered(const Part& shard, const std::vector<Part>& parts) {
+  std::set<std::string> images;
+  for (const Part& part : parts) {
+    if (!part.journal || part.journal->plan().shards > 1) continue;
+    for (std::string& image : part.images()) images.insert(std::move(image));
+  }
+  const std::vector<std::string> wanted = shard.images();
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [&](const std::string& image) { return images.contains(image); });
+}
+
+// Shards of jobs that inputs are of, but not these.
+std::vector<size_t> missing_shards(const std::vector<Part>& parts) {
+  std::map<size_t, std::set<size_t>> present;  // by the number of shards
+  for (const Part& part : parts) {
+    if (!part.journal || part.journal->plan().shards < 2 || is_covered(part, parts)) continue;
+    present[part.journal->plan().shards].insert(part.journal->plan().shard);
+  }
+  std::set<size_t> missing;
+  for (const auto& [count, shards] : present) {
+    for (size_t i = 0; i < count; ++i) {
+      if (!shards.contains(i)) missing.insert(i);
+    }
+  }
+  return {missing.begin(), missing.end()};
+}
+
+std::vector<std::string> order_of(const std::vector<Part>& parts) {
   size_t count = 0;
   const auto shards = shards_of(parts, count);
   if (shards.empty()) {
@@ -134,9 +162,6 @@ std::vector<std::string> order_of(const std::vector<Part>& parts, MergeReport& r
       for (std::string& image : part.images()) names.insert(std::move(image));
     }
     return {names.begin(), names.end()};
-  }
-  for (size_t i = 0; i < count; ++i) {
-    if (!shards.contains(i)) report.missing_shards.push_back(i);
   }
   return interleaved(shards);
 }
@@ -235,7 +260,8 @@ Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs:
   }
   FASTVLM_RETURN_IF_ERROR(check_settings(parts));
   MergeReport report;
-  const std::vector<std::string> images = order_of(parts, report);
+  report.missing_shards = missing_shards(parts);
+  const std::vector<std::string> images = order_of(parts);
   FASTVLM_ASSIGN(Target target, Target::open(output, parts, images));
   for (const std::string& image : images) {
     FASTVLM_ASSIGN(const auto chosen, choose(parts, image, report));

@@ -161,7 +161,11 @@ Status CaptionCommand::read_style() {
 
 // A few files that are named stay as they are, in their order.
 Status CaptionCommand::find_pictures() {
-  if (watching) return {};  // they come as they come
+  if (watching) {  // they come as they come
+    if (places.size() == 1) return {};
+    return error(Code::kUsage, cat("expected one folder to watch, found ", places.size()),
+                 "watch a folder that holds them with --recursive, or run the command for each");
+  }
   if (files.given() || selection.needed(places)) {
     FASTVLM_ASSIGN(pictures, selection.find(places, request.sampling.seed));
     return {};
@@ -272,10 +276,9 @@ void add_watch(CLI::App& program, Command& chosen) {
   command->watching = true;
   CLI::App* app =
       program.add_subcommand("watch", "Describe the pictures of a folder as they arrive");
-  app->add_option("folder", command->places, "Folder to watch")
-      ->option_text("FOLDER")
-      ->expected(1)
-      ->required();
+  // Several are refused later: else an option that watch does not have would be told as a folder
+  // too many.
+  app->add_option("folder", command->places, "Folder to watch")->option_text("FOLDER")->required();
   command->prompt.add_prompt_to(*app);
   app->add_flag("--stats", command->stats, "Timings in JSON outputs");
   add_answer_options(*app, *command);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/strings.h"
 #include "cli/folder_watch.h"
@@ -93,12 +94,32 @@ Status make_gallery(const JobFiles& files, const Journal& journal,
     const JournalEntry* entry = journal.find(picture.name);
     if (entry != nullptr && entry->captioned) captioned.push_back(&picture);
   }
+  const auto lost = std::count_if(captioned.begin(), captioned.end(), [](const Picture* picture) {
+    std::error_code ignored;
+    return !fs::exists(picture->path, ignored);
+  });
+  if (lost > 0) {
+    note(cat("--gallery: ", pictures_text(static_cast<size_t>(lost)), " of ", captioned.size(),
+             " not found, so their captions stand there alone; --root FOLDER says where they lie"));
+  }
   return write_gallery(page, captioned.size(), [&](size_t i) -> Result<GalleryPicture> {
     FASTVLM_ASSIGN(const JournalRecord record,
                    journal.record(journal.find(captioned[i]->name)->place));
     FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption, files.outputs.parts));
     return GalleryPicture{captioned[i]->path, std::move(caption.json)};
   });
+}
+
+// Where a picture of a journal lies: where it did, seen from here or from the journal.
+fs::path find_again(const JournalRecord& record, const fs::path& journal, const fs::path& root) {
+  if (!root.empty()) return root / record.image;
+  const fs::path folder = journal.parent_path();
+  for (const fs::path& place :
+       {fs::path(record.path), folder / record.path, folder / record.image}) {
+    std::error_code ignored;
+    if (fs::exists(place, ignored)) return place;
+  }
+  return record.path;
 }
 
 // What --verify-objects shows was found out when the caption was made, or never.
@@ -111,6 +132,9 @@ Status check_grounding(const JournalRecord& record, const fs::path& journal) {
                "leave the option out, or make the captions again with a detector or --tags");
 }
 
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
 
 }  // namespace
 
@@ -124,12 +148,18 @@ Result<JobFiles> prepare_files(const OutputFlags& flags, const SelectionFlags& s
   if (flags.from_journal().empty()) outputs.push_back({"--journal", files.journal});
   for (const auto& entry : files.outputs.all) outputs.push_back({"--out", entry.second});
   outputs.push_back({"--gallery", files.gallery});
+  std::set<fs::path> names;  // of the run's own files, that of the journal first
+  for (const Output& output : outputs) names.insert(output.path.filename());
   for (const Picture& picture : pictures) {
     inputs.emplace_back(picture.path);
     for (const OutputFormat format : files.outputs.each) {
       const fs::path file = output_of(files.outputs, format, picture);
       std::error_code ignored;
-      if (fs::exists(file, ignored)) outputs.push_back({"--format", file});
+      const bool there = fs::exists(file, ignored);
+      // A file that is not there yet can only be one of the run's own by its name.
+      const bool alike =
+          names.contains(file.filename()) && fs::is_directory(folder_of(file), ignored);
+      if (there || alike) outputs.push_back({"--format", file});
     }
   }
   FASTVLM_RETURN_IF_ERROR(check_outputs(outputs, inputs));
@@ -161,7 +191,7 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   auto journal = Journal::open(work.files.journal, work.settings);
   if (!journal.ok()) return report(journal.status());
   const auto name_of = [&](const fs::path& path) {
-    return path.lexically_relative(folder).generic_string();
+    return output_name(path.lexically_relative(folder));
   };
   const auto wanted = [&](const fs::path& path) {
     std::error_code ignored;
@@ -193,8 +223,11 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   if (!work.quiet) note(cat("watching ", folder.string(), "; Ctrl-C ends it"));
   const Stopwatch time;
   Status end = job.run(next);
-  if (end.code == Code::kInterrupted) end = job.write_all(journal->images());
-  if (end.ok()) end = broken;
+  const bool unwritten = job.counts().made > written;
+  if (end.code == Code::kInterrupted || (!broken.ok() && unwritten)) {
+    end = job.write_all(journal->images());
+  }
+  if (!broken.ok()) end = broken;
   progress.clear();
   return conclude(job, end, time.seconds(), work.files.journal, work.quiet);
 }
@@ -217,8 +250,7 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
     if (parts.grounding) {
       if (const Status bad = check_grounding(*record, path); !bad.ok()) return report(bad);
     }
-    const fs::path root = selection.root();
-    pictures.push_back({root.empty() ? record->path : (root / image).string(), image});
+    pictures.push_back({find_again(*record, path, selection.root()).string(), image});
   }
   auto files = prepare_files(flags, selection, {}, pictures, {path});
   if (!files.ok()) return report(files.status());

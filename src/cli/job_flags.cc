@@ -115,6 +115,7 @@ void SelectionFlags::add_to(CLI::App& command) {
   const std::string group = kSelectionGroup;
   command.add_option("--list", list_, "File with the paths of pictures, one a line; -: stdin")
       ->option_text("FILE")
+      ->check(is_not_empty())
       ->group(group);
   command.add_flag("--null", null_, "Paths in the list end with a NUL, as find -print0 has them")
       ->group(group);
@@ -164,6 +165,10 @@ Result<std::vector<Picture>> SelectionFlags::find(const std::vector<std::string>
   if (from_stdin) selection.listed = list_entries(read_stdin(), separator);
   if (!list_.empty() && list_ != "-") {
     FASTVLM_ASSIGN(const std::string text, read_text_file(list_, kMostListBytes));
+    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+      return error(Code::kInvalid, cat(list_, ": expected a list in UTF-8, found UTF-16"),
+                   "write it again as UTF-8");
+    }
     for (std::string& entry : list_entries(text, separator)) {
       selection.listed.push_back(std::move(entry));
     }

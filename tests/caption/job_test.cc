@@ -366,6 +366,54 @@ TEST_F(EmbedTest, OtherFormatsAreNamed) {
   EXPECT_THAT(read("e.txt"), HasSubstr("e.webp is")) << "what can be written is";
 }
 
+// A picture that comes again, as it does in a folder that is watched.
+TEST_F(JobTest, TheLastOutcomeCounts) {
+  write("b.png", "half a picture");
+  auto journal = Journal::open(folder_ / "captions.journal", kSettings);
+  ASSERT_TRUE(journal.ok());
+  Job job(*journal, {.outputs = outputs_}, [](const Image&, const Picture& picture) {
+    return Result<std::string>(R"({"image":")" + picture.name + R"(","text":"x"})");
+  });
+  int times = 0;
+  const Status end = job.run([&](bool wait) -> std::optional<Picture> {
+    if (!wait || ++times > 3) return std::nullopt;
+    if (times == 2) {
+      EXPECT_EQ(job.counts().failed, 1U);
+      make_picture("b.png", 5);
+    }
+    return Picture{folder_ / "b.png", "b.png"};
+  });
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(job.counts().made, 1U);
+  EXPECT_EQ(job.counts().failed, 0U);
+  EXPECT_EQ(job.counts().done(), 1U);
+  EXPECT_THAT(job.failures(), IsEmpty());
+}
+
+TEST_F(JobTest, MergingAWholeRunWithAShardOfAnother) {
+  outputs_.each.clear();
+  ASSERT_TRUE(run({}, "whole.journal").ok());
+  ASSERT_TRUE(run({0, 2}, "own.journal").ok());
+  const auto own =
+      merge_results({folder_ / "whole.journal", folder_ / "own.journal"}, folder_ / "own.jsonl");
+  ASSERT_TRUE(own.ok());
+  EXPECT_TRUE(own->complete()) << "the whole run has what the other shard has to do";
+  make_picture("e.png", 6);
+  make_picture("f.png", 6);
+  names_ = {"e.png", "f.png"};
+  ASSERT_TRUE(run({0, 2}, "foreign.journal").ok());
+  const auto foreign = merge_results({folder_ / "whole.journal", folder_ / "foreign.journal"},
+                                     folder_ / "foreign.jsonl");
+  ASSERT_TRUE(foreign.ok());
+  EXPECT_EQ(foreign->captions, 5U);
+  EXPECT_FALSE(foreign->complete());
+  EXPECT_THAT(foreign->missing_shards, ElementsAre(1U));
+  const auto twice = merge_results({folder_ / "foreign.journal", folder_ / "foreign.journal"},
+                                   folder_ / "twice.jsonl");
+  ASSERT_TRUE(twice.ok());
+  EXPECT_THAT(twice->missing_shards, ElementsAre(1U));
+}
+
 TEST_F(JobTest, ShardsMergeIntoOneRun) {
   outputs_.each.clear();
   outputs_.all = {{OutputFormat::kJsonLines, folder_ / "whole.jsonl"}};

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -344,9 +345,18 @@ TEST_F(CaptionJobTest, ShardsMakeTheSame) {
   expect_error(merge({"merged.jsonl", first}), 1, "is there already");
   const test::Run half = merge({"merged.jsonl", first, "--overwrite"});
   EXPECT_EQ(half.code, 3);
-  EXPECT_THAT(half.out, HasSubstr("3 captions\nshards that no input is of: 1: 1\n"));
+  EXPECT_THAT(half.out, HasSubstr("3 captions\nshards that no journal is of: 1: 1\n"));
   expect_error(merge({"new.jsonl", "whole.jsonl", "p/0.png"}), 2, "p/0.png: ");
   EXPECT_FALSE(exists("new.jsonl"));
+  expect_error(merge({first, second, "--overwrite"}), 1, "is the journal of shard 0 of 2");
+  EXPECT_EQ(merge({"again.jsonl", first, second}).code, 0) << "it is still there";
+  // Another journal stays until the new one is there.
+  ASSERT_EQ(merge({"whole.journal", first, second}).code, 0);
+  const std::string before = read("whole.journal");
+  expect_error(merge({"whole.journal", "p/0.png", "--overwrite"}), 2, "p/0.png: ");
+  EXPECT_EQ(read("whole.journal"), before);
+  EXPECT_EQ(merge({"whole.journal", first, second, "--overwrite"}).code, 0);
+  EXPECT_EQ(read("whole.journal"), before);
 }
 
 // A scheduler's own launcher, where it is installed.
@@ -438,6 +448,113 @@ TEST_F(CaptionJobTest, IntoThePicturesThemselves) {
   const test::Run mixed = caption({"p", "--embed", "--existing", "append"});
   EXPECT_EQ(mixed.code, 3);
   EXPECT_THAT(mixed.err, HasSubstr("p/c.webp: captions are written into JPEG and PNG files"));
+}
+
+TEST_F(CaptionJobTest, NamesThatAreNoUtf8StayTwo) {
+  make_picture("p/\xFE.png", 1);
+  make_picture("p/\xFF.png", 2);
+  const test::Run run = caption({"p", "--out", "all.jsonl", "--sidecar"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(read("all.jsonl"), AllOf(HasSubstr("\"%FE.png\""), HasSubstr("\"%FF.png\"")));
+  EXPECT_TRUE(exists("p/\xFE.txt") && exists("p/\xFF.txt"));
+}
+
+TEST_F(CaptionJobTest, LongNames) {
+  make_picture("p/" + std::string(251, 'a') + ".png", 1);
+  make_picture("p/b.png", 2);
+  const test::Run fits = caption({"p", "--sidecar"});
+  EXPECT_EQ(fits.code, 0) << fits.err;
+  EXPECT_TRUE(exists("p/" + std::string(251, 'a') + ".txt"));
+  const test::Run too_long = caption({"p", "--sidecar", "--format", "json"});
+  EXPECT_EQ(too_long.code, 3) << too_long.err;
+  EXPECT_THAT(too_long.err, HasSubstr("its name is too long for this file system"));
+  EXPECT_TRUE(exists("p/b.json"));
+  expect_error(caption({"p", "--out", std::string(260, 'a') + ".jsonl"}), 1, "too long");
+}
+
+TEST_F(CaptionJobTest, WhatAnAttackFound) {
+  make_picture("p/a.png", 1);
+  expect_error(caption({"--list", ""}), 1, "--list: expected a text, found nothing");
+  write("utf16", "\xFF\xFEp");
+  expect_error(caption({"--list", "utf16"}), 2, "found UTF-16");
+  write("marked", "\xEF\xBB\xBFp/a.png\n");
+  EXPECT_EQ(caption({"--list", "marked"}).code, 0);
+  expect_error(caption({"p", "--memory", "-5M"}), 1, "expected a size as in 400M, found -5M");
+  // A journal that a picture's own text would be written into.
+  expect_error(caption({"p", "--sidecar", "--journal", "p/a.txt"}), 1, "is written already");
+  expect_error(caption({"p", "--sidecar", "--out", "p/./a.txt"}), 1, "is written already");
+  EXPECT_FALSE(exists("p/a.txt"));
+  const auto watch = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"watch", "p"});
+    return test::fastvlm(arguments, {.folder = folder_.path()});
+  };
+  expect_error(watch({"--gallery", "g.html"}), 1, "--gallery");
+  expect_error(watch({"q"}), 1, "expected one folder to watch, found 2");
+}
+
+TEST_F(CaptionJobTest, GalleryFromAJournalElsewhere) {
+  make_picture("p/a.png", 1);
+  ASSERT_EQ(caption({"p", "--sidecar"}).code, 0);
+  fs::create_directories(folder_ / "x");
+  const auto gallery = [&](const std::string& page) {
+    return test::fastvlm({"caption", "--from-journal", "../p/captions.journal", "--gallery", page},
+                         {.folder = folder_ / "x"});
+  };
+  ASSERT_EQ(gallery("g.html").code, 0);
+  EXPECT_THAT(read("x/g.html"), HasSubstr("data:image/webp"));
+  fs::remove(folder_ / "p/a.png");
+  const test::Run lost = gallery("h.html");
+  EXPECT_EQ(lost.code, 0);
+  EXPECT_THAT(lost.err, HasSubstr("--gallery: 1 picture of 1 not found"));
+}
+
+TEST_F(CaptionJobTest, AWatchedPictureThatSucceedsLater) {
+  write("p.bytes", "no picture");
+  make_picture("good.png", 1);
+  fs::create_directories(folder_ / "w");
+  std::vector<std::string> arguments = with_model({"w"});
+  arguments[0] = "watch";
+  arguments.insert(arguments.begin(), std::string(FASTVLM_BINARY_DIR) + "/fastvlm");
+  const pid_t child = start(arguments);
+  const auto becomes = [&](const std::function<bool()>& true_now) {
+    for (int i = 0; i < 3000 && !true_now(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return true_now();
+  };
+  EXPECT_TRUE(becomes([&] { return exists("w/captions.journal"); }));
+  fs::rename(folder_ / "p.bytes", folder_ / "w/a.png");
+  EXPECT_TRUE(
+      becomes([&] { return read("w/captions.journal").find("\"error\"") != std::string::npos; }));
+  fs::rename(folder_ / "good.png", folder_ / "w/a.png");
+  EXPECT_TRUE(becomes([&] { return exists("w/a.txt"); }));
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << read("err");
+  EXPECT_THAT(read("err"), Not(HasSubstr("failed: ")));
+}
+
+TEST_F(CaptionJobTest, AWatchedFolderThatGoes) {
+  make_picture("up/w/a.png", 1);
+  std::vector<std::string> arguments = with_model({"up/w", "--out", "all.jsonl", "--sidecar"});
+  arguments[0] = "watch";
+  arguments.insert(arguments.begin(), std::string(FASTVLM_BINARY_DIR) + "/fastvlm");
+  for (const char* renamed : {"up/w", "up"}) {
+    fs::remove(folder_ / "err");
+    const pid_t child = start(arguments);
+    for (int i = 0; i < 3000 && read("err").find("watching up/w") == std::string::npos; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    fs::rename(folder_ / renamed, folder_ / "elsewhere");
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 2);
+    EXPECT_THAT(read("err"), HasSubstr("up/w: was renamed or removed while it was watched"));
+    fs::rename(folder_ / "elsewhere", folder_ / renamed);
+  }
 }
 
 TEST_F(CaptionJobTest, WatchesAFolder) {

@@ -108,6 +108,26 @@ TEST(AtomicFile, RefusedWriteLeavesNothing) {
   EXPECT_EQ(files_in(folder.path()), 0U);
 }
 
+// File systems take 255 bytes for a name, and temporary names are longer than those of the files.
+TEST(AtomicFile, LongNames) {
+  const test::TemporaryFolder folder;
+  const std::string longest = "\u00E9" + std::string(253, 'a');
+  ASSERT_TRUE(write_file_atomically(folder / longest, "x").ok());
+  EXPECT_EQ(*read_text_file(folder / longest), "x");
+  EXPECT_EQ(files_in(folder.path()), 1U);
+  const Status refused = write_file_atomically(folder / (longest + "a"), "x");
+  EXPECT_EQ(refused.code, Code::kInvalid) << "no fault of the disk";
+  EXPECT_THAT(refused.message, HasSubstr("its name is too long for this file system"));
+  {
+    // What a killed process leaves is found again by the whole name.
+    auto file = AtomicFile::create(folder / longest);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(files_in(folder.path()), 2U);
+    remove_abandoned_files(folder.path(), {longest});
+    EXPECT_EQ(files_in(folder.path()), 1U);
+  }
+}
+
 TEST(AtomicFile, TakesAttributes) {
   const test::TemporaryFolder folder;
   const fs::path path = folder / "a";
