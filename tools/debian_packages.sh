@@ -4,7 +4,7 @@
 PACKAGES_BUILD=(
   g++ cmake ninja-build pkg-config ca-certificates
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
-  libjpeg-dev libpng-dev libwebp-dev libheif-dev
+  libjpeg-dev libpng-dev libwebp-dev libheif-dev libexempi-dev
   libpcre2-dev libutf8proc-dev
   libcurl4-openssl-dev libssl-dev libzip-dev
   libstemmer-dev zlib1g-dev wordnet-base

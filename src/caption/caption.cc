@@ -15,6 +15,15 @@ double Timings::tokens_per_pass() const {
   return static_cast<double>(answer_tokens) / static_cast<double>(drafts.passes);
 }
 
+std::vector<std::string> bodies_of(const Caption& caption) {
+  std::vector<std::string> bodies;
+  if (caption.provenance.schema.empty()) return bodies;
+  for (const CaptionSection& section : caption.sections) {
+    if (section.text) bodies.push_back(*section.text);
+  }
+  return bodies;
+}
+
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:

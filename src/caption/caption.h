@@ -12,6 +12,7 @@
 
 #include "caption/caption_schema.h"
 #include "caption/json_shape.h"
+#include "caption/object_check.h"
 #include "caption/prompt.h"
 #include "caption/schema.h"
 #include "caption/tags.h"
@@ -42,6 +43,9 @@ struct CaptionRequest {
   bool free = false;                              // the model writes as it likes, headers too
   std::vector<Tag> tags;                 // in the order in which they are to stand in the prompt
   std::optional<TagDetector> tagged_by;  // none: a person or a file
+  // The kinds of object that the source of the tags can know. None: there is no source, so that
+  // nobody can tell which objects were seen.
+  std::shared_ptr<const ObjectKinds> knowable;
   PromptOrder order = PromptOrder::kImageFirst;
   SamplingOptions sampling;  // greedy
   int beams = 1;             // with more than one an answer is free, and a schema is refused
@@ -108,9 +112,13 @@ struct Caption {
   // Of an answer under a schema: kLength if a section ended so, else kLoop if one did.
   FinishReason finish = FinishReason::kStop;
   std::vector<Tag> tags;
+  std::optional<ObjectCheck> objects;  // none: no tags are known, or the answer is JSON
   Provenance provenance;
   Timings timings;
 };
+
+// The values under the headers that the program wrote; none in a free answer.
+std::vector<std::string> bodies_of(const Caption& caption);
 
 std::string_view finish_reason_name(
     FinishReason reason);                                 // "stop", "length", "loop", "interrupted"

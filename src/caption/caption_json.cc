@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "caption/caption_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -54,6 +55,26 @@ Json tags_json(const std::vector<Tag>& tags) {
     list.push_back(std::move(object));
   }
   return list;
+}
+
+// Characters of UTF-8 before the byte `at`.
+size_t characters_before(std::string_view text, size_t at) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                    [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+Json grounding_json(const ObjectCheck& check, std::string_view text) {
+  Json unseen = Json::array();
+  for (const UnseenObject& object : check.unseen) {
+    unseen.push_back({{"object", object.kind},
+                      {"words", object.words},
+                      {"begin", characters_before(text, object.begin)},
+                      {"end", characters_before(text, object.end)}});
+  }
+  return {{"mentioned", check.mentioned},
+          {"not_mentioned", check.not_mentioned},
+          {"unseen", std::move(unseen)}};
 }
 
 Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
@@ -118,6 +139,9 @@ std::string to_json(const Caption& caption, const ModelIdentity& model, std::str
     object["finish_reasons"] = finish_reasons_json(caption.sections);
   }
   object["tags"] = tags_json(caption.tags);
+  if (options.grounding && caption.objects) {
+    object["grounding"] = grounding_json(*caption.objects, caption.text);
+  }
   object["provenance"] = provenance_json(caption.provenance, model);
   if (options.timings) object["timings"] = timings_json(caption.timings);
   return object.dump(options.pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);

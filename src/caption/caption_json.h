@@ -13,8 +13,9 @@ namespace fastvlm {
 std::string_view program_version();  // "0.1.0"
 
 struct JsonOptions {
-  bool timings = false;  // the only part that differs from run to run
-  bool pretty = false;   // over several lines, else on one
+  bool timings = false;    // the only part that differs from run to run
+  bool pretty = false;     // over several lines, else on one
+  bool grounding = false;  // what is known of Caption::objects
 };
 
 // One object, without a line end. `image` is the picture's name as the caller wants it shown; bytes

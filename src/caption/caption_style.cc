@@ -71,16 +71,23 @@ std::string as_markdown(const std::vector<TitledText>& parts) {
   return text;
 }
 
-std::string in_style(const Caption& caption, CaptionStyle style) {
+std::vector<TitledText> marked(std::vector<TitledText> parts, const ObjectKinds& unseen) {
+  for (TitledText& part : parts) part.text = mark_objects(part.text, {}, unseen);
+  return parts;
+}
+
+std::string in_style(const Caption& caption, CaptionStyle style, bool marks) {
+  const ObjectKinds unseen =
+      marks && caption.objects ? caption.objects->unseen_kinds() : ObjectKinds();
   switch (style) {
     case CaptionStyle::kParagraph:
-      return as_paragraph(parts_of(caption));
+      return as_paragraph(marked(parts_of(caption), unseen));
     case CaptionStyle::kMarkdown:
-      return as_markdown(parts_of(caption));
+      return as_markdown(marked(parts_of(caption), unseen));
     case CaptionStyle::kText:
       break;
   }
-  return caption.text;
+  return mark_objects(caption.text, bodies_of(caption), unseen);
 }
 
 }  // namespace fastvlm

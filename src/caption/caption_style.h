@@ -20,8 +20,8 @@ enum class CaptionStyle {
 std::optional<CaptionStyle> named_style(std::string_view name);  // "text", "paragraph", "markdown"
 
 // Without a line end. An answer without sections keeps its text; nothing of an answer is left out
-// but headers.
-std::string in_style(const Caption& caption, CaptionStyle style);
+// but headers. `marks`: behind mentions of what was not seen stands kUnseenMark.
+std::string in_style(const Caption& caption, CaptionStyle style, bool marks = false);
 
 // The same for parts that are known.
 struct TitledText {
@@ -29,6 +29,7 @@ struct TitledText {
   std::string text;
 };
 std::vector<TitledText> parts_of_answer(std::string_view text);  // by the headers found in it
+std::vector<TitledText> marked(std::vector<TitledText> parts, const ObjectKinds& unseen);
 std::string as_paragraph(const std::vector<TitledText>& parts);
 std::string as_markdown(const std::vector<TitledText>& parts);
 

@@ -573,6 +573,10 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
                         engine_->precision(), request.sampling,  request.beams,
                         request.max_tokens,   request.tagged_by, prompt.schema_name,
                         prompt.schema_sha256};
+  if (request.knowable && !prompt.json) {
+    caption.objects =
+        check_objects(caption.text, bodies_of(caption), caption.tags, *request.knowable);
+  }
   caption.timings.image_tokens = prompt.image_tokens;
   caption.timings.prompt_tokens = prompt.positions;
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());

@@ -8,12 +8,14 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 
 #include "base/mapped_file.h"
 #include "base/sha256.h"
 #include "base/strings.h"
 #include "caption/xmp.h"
 #include "formats/atomic_file.h"
+#include "image/description.h"
 
 namespace fastvlm {
 namespace {
@@ -54,8 +56,25 @@ void remove_leftovers(const JobOutputs& outputs, const std::vector<Picture>& pic
   for (const auto& [format, file] : outputs.all) add(file);
   for (const Picture& picture : pictures) {
     for (const OutputFormat format : outputs.each) add(output_of(outputs, format, picture));
+    if (outputs.embed) add(picture.path);
   }
   for (const auto& [folder, files] : names) remove_abandoned_files(folder, files);
+}
+
+// Is this file still as it was then?
+bool is_as(const fs::path& file, const FileStamp& now, const FileStamp& then) {
+  if (now.bytes != then.bytes) return false;
+  if (now.modified == then.modified) return true;
+  const Result<std::string> digest = digest_of(file);
+  return digest.ok() && *digest == then.sha256;
+}
+
+Status check_embeddable(const fs::path& picture) {
+  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(picture));
+  FASTVLM_RETURN_IF_ERROR(check_describable(file.bytes(), picture.string()));
+  if (::access(picture.c_str(), W_OK) == 0) return {};
+  return error(Code::kInvalid, cat(picture.string(), ": may not be written"),
+               "change its permissions, or write sidecars with --sidecar --format xmp");
 }
 
 Status interrupted() {
@@ -99,6 +118,7 @@ Status check_outputs_of_each(const JobOutputs& outputs, const std::vector<Pictur
       }
       folders.insert(file.parent_path().string());
     }
+    if (outputs.embed) folders.insert(fs::path(picture.path).parent_path().string());
   }
   for (const std::string& folder : folders) {
     const char* place = folder.empty() ? "." : folder.c_str();
@@ -155,14 +175,23 @@ Job::Job(Journal& journal, Options options, Captioner captioner)
 
 bool Job::all_there(const Picture& picture) const {
   const JobOutputs& outputs = options_.outputs;
-  return std::all_of(outputs.each.begin(), outputs.each.end(), [&](OutputFormat format) {
-    return is_there(output_of(outputs, format, picture));
-  });
+  const bool files = std::all_of(
+      outputs.each.begin(), outputs.each.end(),
+      [&](OutputFormat format) { return is_there(output_of(outputs, format, picture)); });
+  if (!files || !outputs.embed) return files;
+  const auto file = MappedFile::open(picture.path);
+  if (!file.ok()) return false;
+  const auto description = read_description(file->bytes(), picture.path);
+  return description.ok() && description->has_value();
+}
+
+bool Job::embeds_only() const {
+  return options_.outputs.embed && options_.outputs.each.empty() && options_.outputs.all.empty();
 }
 
 Result<WrittenCaption> Job::kept_caption(LinePlace place) const {
   FASTVLM_ASSIGN(const JournalRecord record, journal_.record(place));
-  return parse_caption(record.caption, options_.outputs.timings);
+  return parse_caption(record.caption, options_.outputs.parts);
 }
 
 // What an earlier run has done already is counted, and its missing outputs are written.
@@ -170,18 +199,16 @@ Result<Job::Need> Job::look_at(const Picture& picture) {
   const JournalEntry* entry = journal_.find(picture.name);
   if (entry == nullptr || !entry->captioned) {
     const JobOutputs& outputs = options_.outputs;
-    const bool skip =
-        outputs.existing == Existing::kSkip && outputs.all.empty() && !outputs.each.empty();
+    const bool skip = outputs.existing == Existing::kSkip && outputs.all.empty() &&
+                      (!outputs.each.empty() || outputs.embed);
     if (!skip || !all_there(picture)) return Need::kCaption;
-    ++counts_.skipped;
+    settle(picture.name, Outcome::kSkipped);
     return Need::kNothing;
   }
   const Result<FileStamp> now = stamp_of(picture.path);
-  if (!now.ok() || now->bytes != entry->stamp.bytes) return Need::kCaption;
-  if (now->modified != entry->stamp.modified) {
-    const Result<std::string> digest = digest_of(picture.path);
-    if (!digest.ok() || *digest != entry->stamp.sha256) return Need::kCaption;
-  }
+  const bool same = now.ok() && (is_as(picture.path, *now, entry->stamp) ||
+                                 (entry->embedded && is_as(picture.path, *now, *entry->embedded)));
+  if (!same) return Need::kCaption;
   FASTVLM_RETURN_IF_ERROR(rewrite({picture}));
   return Need::kNothing;
 }
@@ -243,13 +270,17 @@ Status Job::rewrite(const std::vector<Picture>& pictures) {
       FASTVLM_RETURN_IF_ERROR(record_failure(picture, bad, false));
       continue;
     }
-    ++counts_.kept;
+    settle(picture.name, Outcome::kKept);
   }
   return {};
 }
 
 Status Job::finish(const Picture& picture, const Loaded& loaded) {
   if (!loaded.image.ok()) return record_failure(picture, loaded.image.status(), true);
+  if (embeds_only()) {
+    const Status refused = check_embeddable(picture.path);
+    if (!refused.ok()) return record_failure(picture, refused, true);
+  }
   const Result<std::string> line = captioner_(*loaded.image, picture);
   if (!line.ok()) return record_failure(picture, line.status(), true);
   FASTVLM_RETURN_IF_ERROR(journal_.add({picture.name, picture.path, *line}, loaded.stamp));
@@ -257,14 +288,42 @@ Status Job::finish(const Picture& picture, const Loaded& loaded) {
     return record_failure(picture, bad, false);
   }
   failed_writes_in_a_row_ = 0;
-  ++counts_.made;
+  settle(picture.name, Outcome::kMade);
   return {};
+}
+
+size_t& Job::count_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kMade:
+      return counts_.made;
+    case Outcome::kKept:
+      return counts_.kept;
+    case Outcome::kSkipped:
+      return counts_.skipped;
+    case Outcome::kFailed:
+      break;
+  }
+  return counts_.failed;
+}
+
+void Job::settle(const std::string& image, Outcome outcome) {
+  const auto [found, first] = outcomes_.try_emplace(image, outcome);
+  if (!first) {
+    // What this run has made it then finds made.
+    if (found->second == Outcome::kMade && outcome == Outcome::kKept) return;
+    if (found->second == Outcome::kFailed) {
+      std::erase_if(failures_, [&](const JobFailure& each) { return each.image == image; });
+    }
+    --count_of(found->second);
+    found->second = outcome;
+  }
+  ++count_of(outcome);
 }
 
 // A write that the system refuses is not the picture's fault: its caption stays in the journal for
 // the next run.
 Status Job::record_failure(const Picture& picture, const Status& why, bool in_journal) {
-  ++counts_.failed;
+  settle(picture.name, Outcome::kFailed);
   failures_.push_back({picture.name, why});
   if (in_journal) return journal_.add_failure(picture.name, why);
   if (why.code != Code::kIo) return {};
@@ -273,7 +332,7 @@ Status Job::record_failure(const Picture& picture, const Status& why, bool in_jo
 
 Status Job::write_each(const Picture& picture, const JournalEntry& entry) const {
   const JobOutputs& outputs = options_.outputs;
-  if (outputs.each.empty()) return {};
+  if (outputs.each.empty() && !outputs.embed) return {};
   // What a run wrote that was killed may still be the text of an earlier caption.
   const bool settled = outputs.existing == Existing::kSkip && !entry.before;
   if (settled && all_there(picture)) return {};
@@ -285,7 +344,35 @@ Status Job::write_each(const Picture& picture, const JournalEntry& entry) const 
   for (const OutputFormat format : outputs.each) {
     FASTVLM_RETURN_IF_ERROR(write_one(format, picture, caption, previous));
   }
-  return {};
+  return outputs.embed ? embed(picture, caption, previous) : Status{};
+}
+
+Status Job::embed(const Picture& picture, const WrittenCaption& caption,
+                  const std::optional<WrittenCaption>& previous) const {
+  FASTVLM_RETURN_IF_ERROR(check_embeddable(picture.path));
+  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(picture.path));
+  FASTVLM_ASSIGN(const auto there, read_description(file.bytes(), picture.path));
+  std::string text = as_description(caption.text);
+  if (there == text) return {};
+  if (there && !there->empty()) {
+    const Existing existing = options_.outputs.existing;
+    const bool ours = previous && *there == as_description(previous->text);
+    if (existing == Existing::kSkip && !ours) return {};
+    if (existing == Existing::kAppend) text = joined(*there, text, existing);
+    if (existing == Existing::kPrepend) text = joined(*there, text + "\n", existing);
+    if (text == *there) return {};
+  }
+  FASTVLM_ASSIGN(const std::string changed, with_description(file.bytes(), text, picture.path));
+  // The journal knows the changed file before it is there, so that it is never taken for another
+  // picture; it keeps the time of the old one.
+  FASTVLM_ASSIGN(FileStamp stamp, stamp_of(picture.path));
+  stamp.bytes = static_cast<int64_t>(changed.size());
+  stamp.sha256 = sha256_hex(changed);
+  FASTVLM_RETURN_IF_ERROR(journal_.add_embedded(picture.name, stamp));
+  FASTVLM_ASSIGN(AtomicFile target, AtomicFile::create(picture.path));
+  FASTVLM_RETURN_IF_ERROR(target.write(std::as_bytes(std::span(changed))));
+  FASTVLM_RETURN_IF_ERROR(target.take_attributes_of(picture.path));
+  return target.commit();
 }
 
 Status Job::write_one(OutputFormat format, const Picture& picture, const WrittenCaption& caption,

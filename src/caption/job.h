@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -27,17 +28,18 @@ namespace fastvlm {
 enum class Existing {
   kSkip,       // stays; a picture for which nothing would be written is not captioned
   kOverwrite,  // is replaced
-  kAppend,     // texts: the caption comes behind what is there
-  kPrepend,    // texts: before it
+  kAppend,     // texts and descriptions: the caption comes behind what is there
+  kPrepend,    // texts and descriptions: before it
 };
 
 struct JobOutputs {
   std::vector<OutputFormat> each;  // a file for each picture
   std::filesystem::path folder;    // of these files; empty: beside the pictures
   bool full_names = false;         // a.jpg.txt, else a.txt; XMP is always a.jpg.xmp
+  bool embed = false;              // into the pictures themselves, as image/description.h says
   Existing existing = Existing::kSkip;
   std::vector<std::pair<OutputFormat, std::filesystem::path>> all;  // a file for all pictures
-  bool timings = false;                                             // in JSON
+  WantedParts parts = {};
 };
 
 std::filesystem::path output_of(const JobOutputs& outputs, OutputFormat format,
@@ -92,12 +94,14 @@ class Job {
   // The files for all of `images`, in this order; those without a caption are left out.
   Status write_all(const std::vector<std::string>& images) const;
 
+  // Of a picture that came more than once (a folder that is watched) the last outcome counts.
   const JobCounts& counts() const { return counts_; }
   const std::vector<JobFailure>& failures() const { return failures_; }
 
  private:
   struct Loaded;
   enum class Need { kCaption, kNothing };
+  enum class Outcome { kMade, kKept, kSkipped, kFailed };
 
   Result<Need> look_at(const Picture& picture);
   Status finish(const Picture& picture, const Loaded& loaded);
@@ -105,9 +109,15 @@ class Job {
   Status write_each(const Picture& picture, const JournalEntry& entry) const;
   Status write_one(OutputFormat format, const Picture& picture, const WrittenCaption& caption,
                    const std::optional<WrittenCaption>& previous) const;
+  // Writes the caption into the picture itself.
+  Status embed(const Picture& picture, const WrittenCaption& caption,
+               const std::optional<WrittenCaption>& previous) const;
+  bool embeds_only() const;
   bool all_there(const Picture& picture) const;
   Result<WrittenCaption> kept_caption(LinePlace place) const;
   Status record_failure(const Picture& picture, const Status& why, bool in_journal);
+  void settle(const std::string& image, Outcome outcome);
+  size_t& count_of(Outcome outcome);
   void tell() const {
     if (options_.progress) options_.progress(counts_);
   }
@@ -116,6 +126,7 @@ class Job {
   Options options_;
   Captioner captioner_;
   JobCounts counts_;
+  std::unordered_map<std::string, Outcome> outcomes_;
   std::vector<JobFailure> failures_;
   size_t failed_writes_in_a_row_ = 0;
 };

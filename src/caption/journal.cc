@@ -55,6 +55,15 @@ T field(const Json& object, const char* key, T otherwise = {}) {
   }
 }
 
+FileStamp stamp_in(const Json& object) {
+  return {field<int64_t>(object, "bytes"), field<int64_t>(object, "modified"),
+          field<std::string>(object, "sha256")};
+}
+
+Json stamp_json(const FileStamp& stamp) {
+  return {{"bytes", stamp.bytes}, {"modified", stamp.modified}, {"sha256", stamp.sha256}};
+}
+
 Status no_journal(const std::filesystem::path& path) {
   return error(Code::kInvalid, cat(path.string(), ": expected the journal of a folder job"),
                "name a journal, or a new file");
@@ -174,11 +183,15 @@ Status Journal::take(std::string_view line, LinePlace place) {
                      place.offset, ", found \"", printable(image), "\""),
                  "take the line out; no run of this program wrote it");
   }
+  if (const auto embedded = object.find("embedded"); embedded != object.end()) {
+    const auto entry = entries_.find(image);
+    if (entry != entries_.end()) entry->second.embedded = stamp_in(*embedded);
+    return {};
+  }
   JournalEntry entry;
   entry.captioned = object.contains("caption");
   entry.place = place;
-  entry.stamp = {field<int64_t>(object, "bytes"), field<int64_t>(object, "modified"),
-                 field<std::string>(object, "sha256")};
+  entry.stamp = stamp_in(object);
   entry.error = field<std::string>(object, "error");
   entry.hint = field<std::string>(object, "hint");
   remember(image, std::move(entry));
@@ -265,14 +278,19 @@ Status Journal::set_plan(JobPlan plan) {
 Status Journal::add(const JournalRecord& record, const FileStamp& stamp) {
   Json object = {{"image", record.image}};
   if (record.path != record.image) object["path"] = record.path;
-  object["bytes"] = stamp.bytes;
-  object["modified"] = stamp.modified;
-  object["sha256"] = stamp.sha256;
+  object.update(stamp_json(stamp));
   object["caption"] = Json::parse(record.caption, nullptr, false);
   JournalEntry entry;
   entry.captioned = true;
   entry.stamp = stamp;
   return append(dumped(object), record.image, std::move(entry));
+}
+
+Status Journal::add_embedded(const std::string& image, const FileStamp& stamp) {
+  const Json object = {{"image", image}, {"embedded", stamp_json(stamp)}};
+  FASTVLM_RETURN_IF_ERROR(lines_.append(dumped(object)).status());
+  entries_[image].embedded = stamp;
+  return {};
 }
 
 Status Journal::add_failure(const std::string& image, const Status& why) {

@@ -48,7 +48,8 @@ struct JournalEntry {
   LinePlace place;
   std::optional<LinePlace> before;  // the caption that this line has replaced
   FileStamp stamp;
-  std::string error;  // why there is no caption
+  std::optional<FileStamp> embedded;  // of the same picture with its caption in it
+  std::string error;                  // why there is no caption
   std::string hint;
 };
 
@@ -76,6 +77,8 @@ class Journal {
 
   Status set_plan(JobPlan plan);  // adds no line when it is the last one's
   Status add(const JournalRecord& record, const FileStamp& stamp);
+  // Says what the file becomes by writing its caption into it; to be called before that.
+  Status add_embedded(const std::string& image, const FileStamp& stamp);
   Status add_failure(const std::string& image, const Status& why);
 
  private:

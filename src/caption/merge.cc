@@ -26,6 +26,10 @@ struct Part {
 
   static Result<Part> read(const fs::path& path);
   std::vector<std::string> images() const;
+  // What outputs show of its captions.
+  WantedParts shown(WantedParts wanted) const {
+    return journal ? wanted : WantedParts{.grounding = true};
+  }
   Result<std::optional<JournalRecord>> find(const std::string& image) const;
 };
 
@@ -121,7 +125,35 @@ std::vector<std::string> interleaved(const std::map<size_t, const Part*>& shards
   return images;
 }
 
-std::vector<std::string> order_of(const std::vector<Part>& parts, MergeReport& report) {
+// Is all that a shard has to do in the plan of a run over everything?
+bool is_covered(const Part& shard, const std::vector<Part>& parts) {
+  std::set<std::string> images;
+  for (const Part& part : parts) {
+    if (!part.journal || part.journal->plan().shards > 1) continue;
+    for (std::string& image : part.images()) images.insert(std::move(image));
+  }
+  const std::vector<std::string> wanted = shard.images();
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [&](const std::string& image) { return images.contains(image); });
+}
+
+// Shards of jobs that inputs are of, but not these.
+std::vector<size_t> missing_shards(const std::vector<Part>& parts) {
+  std::map<size_t, std::set<size_t>> present;  // by the number of shards
+  for (const Part& part : parts) {
+    if (!part.journal || part.journal->plan().shards < 2 || is_covered(part, parts)) continue;
+    present[part.journal->plan().shards].insert(part.journal->plan().shard);
+  }
+  std::set<size_t> missing;
+  for (const auto& [count, shards] : present) {
+    for (size_t i = 0; i < count; ++i) {
+      if (!shards.contains(i)) missing.insert(i);
+    }
+  }
+  return {missing.begin(), missing.end()};
+}
+
+std::vector<std::string> order_of(const std::vector<Part>& parts) {
   size_t count = 0;
   const auto shards = shards_of(parts, count);
   if (shards.empty()) {
@@ -131,16 +163,18 @@ std::vector<std::string> order_of(const std::vector<Part>& parts, MergeReport& r
     }
     return {names.begin(), names.end()};
   }
-  for (size_t i = 0; i < count; ++i) {
-    if (!shards.contains(i)) report.missing_shards.push_back(i);
-  }
   return interleaved(shards);
 }
 
+struct Chosen {
+  JournalRecord record;
+  const Part* part;
+};
+
 // The caption that counts, after a look at the others.
-Result<std::optional<JournalRecord>> choose(const std::vector<Part>& parts,
-                                            const std::string& image, MergeReport& report) {
-  std::optional<JournalRecord> chosen;
+Result<std::optional<Chosen>> choose(const std::vector<Part>& parts, const std::string& image,
+                                     MergeReport& report) {
+  std::optional<Chosen> chosen;
   std::string text;
   bool repeated = false;
   bool different = false;
@@ -155,7 +189,7 @@ Result<std::optional<JournalRecord>> choose(const std::vector<Part>& parts,
       different = different || caption.json != text;
     } else {
       text = caption.json;
-      chosen = std::move(found);
+      chosen = Chosen{std::move(*found), &part};
     }
   }
   if (!chosen) (failed ? report.failed : report.missing).push_back(image);
@@ -172,7 +206,7 @@ class Target {
  public:
   static Result<Target> open(const fs::path& path, const std::vector<Part>& parts,
                              const std::vector<std::string>& images);
-  Status add(const JournalRecord& record, const std::vector<Part>& parts);
+  Status add(const Chosen& chosen, WantedParts wanted);
   Status finish() { return file_ ? file_->finish() : Status{}; }
 
  private:
@@ -203,21 +237,22 @@ Result<Target> Target::open(const fs::path& path, const std::vector<Part>& parts
   return target;
 }
 
-Status Target::add(const JournalRecord& record, const std::vector<Part>& parts) {
-  if (file_) {
-    FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(record.caption));
-    return file_->add(caption);
+Status Target::add(const Chosen& chosen, WantedParts wanted) {
+  const JournalRecord& record = chosen.record;
+  if (journal_) {
+    const JournalEntry& entry = *chosen.part->journal->find(record.image);
+    FASTVLM_RETURN_IF_ERROR(journal_->add(record, entry.stamp));
+    return entry.embedded ? journal_->add_embedded(record.image, *entry.embedded) : Status{};
   }
-  for (const Part& part : parts) {
-    const JournalEntry* entry = part.journal->find(record.image);
-    if (entry != nullptr && entry->captioned) return journal_->add(record, entry->stamp);
-  }
-  return {};
+  FASTVLM_ASSIGN(const WrittenCaption caption,
+                 parse_caption(record.caption, chosen.part->shown(wanted)));
+  return file_->add(caption);
 }
 
 }  // namespace
 
-Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs::path& output) {
+Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs::path& output,
+                                  WantedParts wanted) {
   std::vector<Part> parts;
   for (const fs::path& input : inputs) {
     FASTVLM_ASSIGN(Part part, Part::read(input));
@@ -225,12 +260,13 @@ Result<MergeReport> merge_results(const std::vector<fs::path>& inputs, const fs:
   }
   FASTVLM_RETURN_IF_ERROR(check_settings(parts));
   MergeReport report;
-  const std::vector<std::string> images = order_of(parts, report);
+  report.missing_shards = missing_shards(parts);
+  const std::vector<std::string> images = order_of(parts);
   FASTVLM_ASSIGN(Target target, Target::open(output, parts, images));
   for (const std::string& image : images) {
-    FASTVLM_ASSIGN(const auto record, choose(parts, image, report));
-    if (!record) continue;
-    FASTVLM_RETURN_IF_ERROR(target.add(*record, parts));
+    FASTVLM_ASSIGN(const auto chosen, choose(parts, image, report));
+    if (!chosen) continue;
+    FASTVLM_RETURN_IF_ERROR(target.add(*chosen, wanted));
     ++report.captions;
   }
   if (report.captions == 0) {

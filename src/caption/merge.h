@@ -27,8 +27,10 @@ struct MergeReport {
 // `inputs` are journals, or JSON lines of captions, which do not tell what is missing. The order is
 // that of the whole job where the journals are its shards, else by name. `output` is a file of
 // captions by its extension, or a journal (.journal), with which a run over all pictures can go on.
-// Errors: kUsage (no such format), kInvalid (inputs of different settings, damaged ones), kIo.
+// `wanted` says what is taken over of captions in journals; JSON lines keep what they have of it
+// anyway. Errors: kUsage (no such format), kInvalid (inputs of different settings, damaged ones),
+// kIo.
 Result<MergeReport> merge_results(const std::vector<std::filesystem::path>& inputs,
-                                  const std::filesystem::path& output);
+                                  const std::filesystem::path& output, WantedParts wanted = {});
 
 }  // namespace fastvlm

@@ -39,6 +39,18 @@ std::string text_field(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+std::optional<ObjectKinds> unseen_of(const Json& object) {
+  const auto grounding = object.find("grounding");
+  if (grounding == object.end() || !grounding->is_object()) return std::nullopt;
+  ObjectKinds kinds;
+  if (const auto list = grounding->find("unseen"); list != grounding->end()) {
+    for (const Json& mention : *list) {
+      if (mention.is_object()) kinds.insert(text_field(mention, "object"));
+    }
+  }
+  return kinds;
+}
+
 // The seven points have titles; a section of another schema goes by its key.
 std::string title_of(std::string_view key) {
   for (const Section section : kAllSections) {
@@ -47,12 +59,21 @@ std::string title_of(std::string_view key) {
   return std::string(key);
 }
 
+ObjectKinds unseen_in(const WrittenCaption& caption) {
+  return caption.unseen.value_or(ObjectKinds());
+}
+
 std::vector<TitledText> parts_of(const WrittenCaption& caption) {
   std::vector<TitledText> parts;
   for (const auto& [key, text] : caption.sections) {
     if (caption.made && text) parts.push_back({title_of(key), *text});
   }
-  return parts.empty() ? parts_of_answer(caption.text) : parts;
+  if (parts.empty()) parts = parts_of_answer(caption.text);
+  return marked(std::move(parts), unseen_in(caption));
+}
+
+std::string text_of(const WrittenCaption& caption) {
+  return mark_objects(caption.text, bodies_of(caption), unseen_in(caption));
 }
 
 std::vector<std::string> columns_of(const WrittenCaption& caption) {
@@ -61,13 +82,24 @@ std::vector<std::string> columns_of(const WrittenCaption& caption) {
   return keys;
 }
 
-std::string csv_header(const std::vector<std::string>& columns) {
-  std::string line = "image,text";
-  for (const std::string& key : columns) line += cat(",", csv_field(key));
-  return line + ",finish_reason\n";
+// A schema's section may be called like a column of ours.
+std::string column_name(std::string key, const std::vector<std::string>& columns) {
+  constexpr std::array<std::string_view, 4> kOurs = {"image", "text", "unseen", "finish_reason"};
+  if (std::find(kOurs.begin(), kOurs.end(), key) == kOurs.end()) return key;
+  do {
+    key.insert(0, "section_");
+  } while (std::find(columns.begin(), columns.end(), key) != columns.end());
+  return key;
 }
 
-std::string csv_line(const WrittenCaption& caption, const std::vector<std::string>& columns) {
+std::string csv_header(const std::vector<std::string>& columns, bool unseen) {
+  std::string line = "image,text";
+  for (const std::string& key : columns) line += cat(",", csv_field(column_name(key, columns)));
+  return cat(line, unseen ? ",unseen" : "", ",finish_reason\n");
+}
+
+std::string csv_line(const WrittenCaption& caption, const std::vector<std::string>& columns,
+                     bool unseen) {
   std::string line = cat(csv_field(caption.image), ",", csv_field(caption.text));
   for (const std::string& key : columns) {
     const auto found = std::find_if(caption.sections.begin(), caption.sections.end(),
@@ -75,7 +107,11 @@ std::string csv_line(const WrittenCaption& caption, const std::vector<std::strin
     const bool there = found != caption.sections.end() && found->second;
     line += cat(",", there ? csv_field(*found->second) : "");
   }
-  return cat(line, ",", caption.finish_reason, "\n");
+  std::string kinds;
+  for (const std::string& kind : unseen_in(caption)) {
+    kinds += cat(kinds.empty() ? "" : "; ", kind);
+  }
+  return cat(line, unseen ? cat(",", csv_field(kinds)) : "", ",", caption.finish_reason, "\n");
 }
 
 std::string pretty(const std::string& json) {
@@ -84,7 +120,7 @@ std::string pretty(const std::string& json) {
 
 // A piece of a file for all pictures, with what stands before it.
 std::string piece(OutputFormat format, const WrittenCaption& caption, bool first,
-                  const std::vector<std::string>& columns) {
+                  const std::vector<std::string>& columns, bool unseen) {
   const std::string separator = first ? "" : "\n";
   switch (format) {
     case OutputFormat::kJson:
@@ -92,7 +128,7 @@ std::string piece(OutputFormat format, const WrittenCaption& caption, bool first
     case OutputFormat::kJsonLines:
       return caption.json + "\n";
     case OutputFormat::kCsv:
-      return cat(first ? csv_header(columns) : "", csv_line(caption, columns));
+      return cat(first ? csv_header(columns, unseen) : "", csv_line(caption, columns, unseen));
     case OutputFormat::kMarkdown:
       return cat(separator, "# ", printable(caption.image), "\n\n", as_markdown(parts_of(caption)),
                  "\n");
@@ -100,7 +136,7 @@ std::string piece(OutputFormat format, const WrittenCaption& caption, bool first
       return cat(separator, "== ", printable(caption.image), " ==\n",
                  as_paragraph(parts_of(caption)), "\n");
     default:
-      return cat(separator, "== ", printable(caption.image), " ==\n", caption.text, "\n");
+      return cat(separator, "== ", printable(caption.image), " ==\n", text_of(caption), "\n");
   }
 }
 
@@ -154,13 +190,14 @@ bool is_for_all(OutputFormat format) {
   return format != OutputFormat::kXmp;
 }
 
-Result<WrittenCaption> parse_caption(std::string_view json, bool timings) {
+Result<WrittenCaption> parse_caption(std::string_view json, WantedParts wanted) {
   Json object = Json::parse(json, nullptr, false);
   if (!object.is_object() || !object.contains("image") || !object.contains("text")) {
     return error(Code::kInvalid, cat("expected a caption as JSON, found ", json.substr(0, 40)),
                  "docs/caption.schema.json says what a caption looks like");
   }
-  if (!timings) object.erase("timings");
+  if (!wanted.timings) object.erase("timings");
+  if (!wanted.grounding) object.erase("grounding");
   WrittenCaption caption;
   caption.image = text_field(object, "image");
   caption.text = text_field(object, "text");
@@ -173,8 +210,17 @@ Result<WrittenCaption> parse_caption(std::string_view json, bool timings) {
     }
   }
   caption.made = object.contains("finish_reasons");
+  caption.unseen = unseen_of(object);
   caption.json = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   return caption;
+}
+
+std::vector<std::string> bodies_of(const WrittenCaption& caption) {
+  std::vector<std::string> bodies;
+  for (const auto& section : caption.sections) {
+    if (caption.made && section.second) bodies.push_back(*section.second);
+  }
+  return bodies;
 }
 
 std::string render(OutputFormat format, const WrittenCaption& caption) {
@@ -189,11 +235,11 @@ std::string render(OutputFormat format, const WrittenCaption& caption) {
       return xmp_packet(caption.text);
     case OutputFormat::kJsonLines:
     case OutputFormat::kCsv:
-      return piece(format, caption, true, columns_of(caption));
+      return piece(format, caption, true, columns_of(caption), caption.unseen.has_value());
     case OutputFormat::kText:
       break;
   }
-  return caption.text + "\n";
+  return text_of(caption) + "\n";
 }
 
 Result<OutputFile> OutputFile::create(const std::filesystem::path& path, OutputFormat format) {
@@ -204,15 +250,18 @@ Result<OutputFile> OutputFile::create(const std::filesystem::path& path, OutputF
 }
 
 Status OutputFile::add(const WrittenCaption& caption) {
-  if (first_) columns_ = columns_of(caption);
-  return write(piece(format_, caption, std::exchange(first_, false), columns_));
+  if (first_) {
+    columns_ = columns_of(caption);
+    unseen_ = caption.unseen.has_value();
+  }
+  return write(piece(format_, caption, std::exchange(first_, false), columns_, unseen_));
 }
 
 Status OutputFile::finish() {
   if (first_ && format_ == OutputFormat::kCsv) {
     std::vector<std::string> columns;
     for (const Section section : kAllSections) columns.emplace_back(section_key(section));
-    FASTVLM_RETURN_IF_ERROR(write(csv_header(columns)));
+    FASTVLM_RETURN_IF_ERROR(write(csv_header(columns, false)));
   }
   FASTVLM_RETURN_IF_ERROR(write(ending(format_)));
   return file_.commit();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "caption/object_check.h"
 #include "caption/schema.h"
 #include "formats/atomic_file.h"
 
@@ -37,11 +38,22 @@ struct WrittenCaption {
   std::vector<std::pair<std::string, std::optional<std::string>>> sections;
   bool made = false;  // the sections are a schema's, not found in a free answer
   std::string finish_reason;
+  // The kinds that it mentions and nobody saw; none: that was not asked, or is not known.
+  std::optional<ObjectKinds> unseen;
   std::string json;  // on one line
 };
 
-// `json` is a line of caption_json; its timings are left out unless wanted.
-Result<WrittenCaption> parse_caption(std::string_view json, bool timings = false);
+// What a journal's captions have and outputs only where it is wanted.
+struct WantedParts {
+  bool timings = false;
+  bool grounding = false;  // then texts for people have marks too
+};
+
+// `json` is a line of caption_json.
+Result<WrittenCaption> parse_caption(std::string_view json, WantedParts wanted = {});
+
+// The values of the sections that the caption was made to have.
+std::vector<std::string> bodies_of(const WrittenCaption& caption);
 
 // A file for one picture.
 std::string render(OutputFormat format, const WrittenCaption& caption);
@@ -60,6 +72,7 @@ class OutputFile {
   AtomicFile file_;
   OutputFormat format_;
   std::vector<std::string> columns_;  // of the first caption
+  bool unseen_ = false;               // whether it was checked for what nobody saw
   bool first_ = true;
 };
 

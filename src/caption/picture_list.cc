@@ -101,13 +101,26 @@ bool any_fits(const std::vector<std::string>& patterns, const std::string& name)
                      [&](const std::string& pattern) { return fits(pattern, name); });
 }
 
-// A name that outputs may have: UTF-8, relative, inside its folder.
-std::string output_name(const fs::path& path) {
-  fs::path inside;
-  for (const fs::path& part : path.lexically_normal().relative_path()) {
-    if (part != ".." && part != ".") inside /= part;
+// Bytes that are no UTF-8 by their numbers: two names stay two.
+std::string as_utf8(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string text;
+  while (!bytes.empty()) {
+    const Utf8Front front = utf8_front(bytes);
+    const std::string_view piece = bytes.substr(0, front.length);
+    if (front.kind == Utf8Front::Kind::kCharacter) {
+      text += piece;
+    } else {
+      for (const char c : piece) {
+        const auto byte = static_cast<unsigned char>(c);
+        text += '%';
+        text += kDigits[byte >> 4];
+        text += kDigits[byte & 15];
+      }
+    }
+    bytes.remove_prefix(front.length);
   }
-  return with_replacements(inside.string());
+  return text;
 }
 
 class Finder {
@@ -253,6 +266,14 @@ Result<std::vector<Picture>> Finder::find() {
 
 }  // namespace
 
+std::string output_name(const fs::path& path) {
+  fs::path inside;
+  for (const fs::path& part : path.lexically_normal().relative_path()) {
+    if (part != ".." && part != ".") inside /= part;
+  }
+  return as_utf8(inside.string());
+}
+
 bool fits(std::string_view pattern, std::string_view name) {
   if (pattern.find('/') == std::string_view::npos) name = name.substr(name.rfind('/') + 1);
   return fits_whole(pattern, name);
@@ -279,6 +300,10 @@ Result<std::vector<Picture>> find_pictures(const Selection& selection) {
 }
 
 std::vector<std::string> list_entries(std::string_view text, char separator) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (separator == '\n' && text.starts_with(kByteOrderMark)) {
+    text.remove_prefix(kByteOrderMark.size());
+  }
   std::vector<std::string> entries;
   for (std::string& entry : split(text, separator)) {
     if (separator == '\n' && entry.ends_with('\r')) entry.pop_back();

@@ -16,9 +16,9 @@ namespace fastvlm {
 
 struct Picture {
   std::string path;  // as it can be opened
-  // How outputs name it, in UTF-8: where it lies below the folder that was given, or below the
-  // fixed part of an absolute pattern; else the path as it was given, of an absolute one the last
-  // part. Never absolute, never out of its folder ("..").
+  // How outputs name it, in UTF-8 (bytes that are none as %E9): where it lies below the folder that
+  // was given, or below the fixed part of an absolute pattern; else the path as it was given, of an
+  // absolute one the last part. Never absolute, never out of its folder ("..").
   std::string name;
 };
 
@@ -41,6 +41,9 @@ struct Selection {
   Shard shard = {};   // of what is then left: every count-th
 };
 
+// The name in outputs of what lies at `path` below a folder.
+std::string output_name(const std::filesystem::path& path);
+
 // Does `pattern` fit? `*` and `?` stand for characters of one name, `[a-z]` and `[!a-z]` for one
 // character, `**` for any folders. Without `/` the last part of `name` is looked at.
 bool fits(std::string_view pattern, std::string_view name);
@@ -60,8 +63,8 @@ bool has_picture_name(const std::filesystem::path& path);
 // pictures, nothing left), kIo (a folder that cannot be listed), kUsage (two pictures of one name).
 Result<std::vector<Picture>> find_pictures(const Selection& selection);
 
-// The lines of a list of files, empty ones left out; `separator` is '\n' (a CR before it goes) or
-// '\0'.
+// The lines of a list of files, empty ones left out; `separator` is '\n' (a CR before it goes, and
+// a byte order mark at the beginning) or '\0'.
 std::vector<std::string> list_entries(std::string_view text, char separator);
 
 }  // namespace fastvlm

@@ -32,11 +32,14 @@ struct CaptionCommand {
   CaptionStyle style = CaptionStyle::kText;
   bool stream = false;
   bool stats = false;
+  bool verify = false;    // --verify-objects
   bool watching = false;  // fastvlm watch
 
   bool output_failed = false;
 
   Exit run();
+  WantedParts parts() const { return {.timings = stats, .grounding = verify}; }
+  Status check_verifiable() const;
   Status read_style();
   Status find_pictures();
   Status prepare_request();
@@ -74,10 +77,10 @@ Status CaptionCommand::print_result(const Caption& caption, const Engine& engine
                                     const std::string& name) {
   if (json) {
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
-    const JsonOptions options{stats, pictures.size() == 1};
+    const JsonOptions options{stats, pictures.size() == 1, verify};
     return put(to_json(caption, identity, name, options) + "\n");
   }
-  return put(stream ? "\n" : in_style(caption, style) + "\n");
+  return put(stream ? "\n" : in_style(caption, style, verify) + "\n");
 }
 
 Status CaptionCommand::caption_one(Session& session, const Engine& engine, const Picture& picture,
@@ -131,7 +134,7 @@ Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFi
     FASTVLM_ASSIGN(Caption made, session.caption(pixels, request));
     record_decoding(image.decode_options(), made.provenance);
     FASTVLM_ASSIGN(const ModelIdentity identity, engine.identity());
-    return to_json(made, identity, picture.name, {.timings = true});
+    return to_json(made, identity, picture.name, {.timings = true, .grounding = true});
   };
   CaptionJob job{to, *settings, image.decode_options(), pictures, {}, files.quiet(), json};
   if (watching) return run_watch_job(job, places.front(), selection, caption);
@@ -139,6 +142,14 @@ Exit CaptionCommand::run_job(Session& session, const Engine& engine, const JobFi
   if (!shard.ok()) return report(shard.status());
   job.shard = *shard;
   return run_caption_job(job, caption);
+}
+
+// Nobody can tell what was not seen when nobody looked.
+Status CaptionCommand::check_verifiable() const {
+  if (!verify || tags.known()) return {};
+  return error(Code::kUsage, "--verify-objects: no tags are known, so nothing can be compared",
+               "name a detector with --detector FILE, pull one (`fastvlm pull yolo11n`), or give "
+               "--tags FILE or \"person (left), dog\"");
 }
 
 // --format says how stdout looks, or which files are written.
@@ -159,7 +170,11 @@ Status CaptionCommand::read_style() {
 
 // A few files that are named stay as they are, in their order.
 Status CaptionCommand::find_pictures() {
-  if (watching) return {};  // they come as they come
+  if (watching) {  // they come as they come
+    if (places.size() == 1) return {};
+    return error(Code::kUsage, cat("expected one folder to watch, found ", places.size()),
+                 "watch a folder that holds them with --recursive, or run the command for each");
+  }
   if (files.given() || selection.needed(places)) {
     FASTVLM_ASSIGN(pictures, selection.find(places, request.sampling.seed));
     return {};
@@ -177,7 +192,8 @@ Status CaptionCommand::prepare_request() {
 }
 
 Exit CaptionCommand::run() {
-  if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, stats);
+  if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, parts());
+  if (const Status bad = check_verifiable(); !bad.ok()) return report(bad);
   if (const Status bad = read_style(); !bad.ok()) return report(bad);
   if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
@@ -188,7 +204,7 @@ Exit CaptionCommand::run() {
     auto prepared = prepare_files(files, selection, places, pictures, inputs);
     if (!prepared.ok()) return report(prepared.status());
     to = std::move(*prepared);
-    to.outputs.timings = stats;
+    to.outputs.parts = parts();
   }
   model.keep_tower = watching || pictures.size() > 1;  // a single picture needs it once
   const auto pool = model.prepare();
@@ -209,6 +225,10 @@ Exit CaptionCommand::run() {
 
 void add_answer_options(CLI::App& app, CaptionCommand& command) {
   command.answer.add_sections_to(app);
+  app.add_flag("--verify-objects", command.verify,
+               "Mark objects that the text names and no tag stands for: [unseen], grounding in "
+               "JSON")
+      ->excludes(app.get_option("--json-schema"));
   app.add_option("--max-tokens", command.request.max_tokens, "Longest answer, in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
@@ -260,8 +280,9 @@ void add_caption(CLI::App& program, Command& chosen) {
   command->selection.add_to(*app);
   command->files.add_to(*app);
   command->files.add_gallery_to(*app);
-  for (const char* to_files : {"--out", "--sidecar", "--journal", "--gallery", "--format"}) {
-    stream->excludes(app->get_option(to_files));
+  for (const char* other : {"--out", "--sidecar", "--embed", "--journal", "--gallery", "--format",
+                            "--verify-objects"}) {
+    stream->excludes(app->get_option(other));
   }
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
@@ -271,10 +292,9 @@ void add_watch(CLI::App& program, Command& chosen) {
   command->watching = true;
   CLI::App* app =
       program.add_subcommand("watch", "Describe the pictures of a folder as they arrive");
-  app->add_option("folder", command->places, "Folder to watch")
-      ->option_text("FOLDER")
-      ->expected(1)
-      ->required();
+  // Several are refused later: else an option that watch does not have would be told as a folder
+  // too many.
+  app->add_option("folder", command->places, "Folder to watch")->option_text("FOLDER")->required();
   command->prompt.add_prompt_to(*app);
   app->add_flag("--stats", command->stats, "Timings in JSON outputs");
   add_answer_options(*app, *command);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/strings.h"
 #include "cli/folder_watch.h"
@@ -82,8 +83,9 @@ Exit conclude(const Job& job, const Status& end, double seconds, const fs::path&
 }
 
 // The page of those pictures that have a caption.
-Status make_gallery(const fs::path& page, const Journal& journal,
+Status make_gallery(const JobFiles& files, const Journal& journal,
                     const std::vector<Picture>& pictures) {
+  const fs::path& page = files.gallery;
   if (page.empty()) return {};
   remove_abandoned_files(page.has_parent_path() ? page.parent_path() : ".",
                          {page.filename().string()});
@@ -92,12 +94,46 @@ Status make_gallery(const fs::path& page, const Journal& journal,
     const JournalEntry* entry = journal.find(picture.name);
     if (entry != nullptr && entry->captioned) captioned.push_back(&picture);
   }
+  const auto lost = std::count_if(captioned.begin(), captioned.end(), [](const Picture* picture) {
+    std::error_code ignored;
+    return !fs::exists(picture->path, ignored);
+  });
+  if (lost > 0) {
+    note(cat("--gallery: ", pictures_text(static_cast<size_t>(lost)), " of ", captioned.size(),
+             " not found, so their captions stand there alone; --root FOLDER says where they lie"));
+  }
   return write_gallery(page, captioned.size(), [&](size_t i) -> Result<GalleryPicture> {
     FASTVLM_ASSIGN(const JournalRecord record,
                    journal.record(journal.find(captioned[i]->name)->place));
-    FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption));
+    FASTVLM_ASSIGN(WrittenCaption caption, parse_caption(record.caption, files.outputs.parts));
     return GalleryPicture{captioned[i]->path, std::move(caption.json)};
   });
+}
+
+// Where a picture of a journal lies: where it did, seen from here or from the journal.
+fs::path find_again(const JournalRecord& record, const fs::path& journal, const fs::path& root) {
+  if (!root.empty()) return root / record.image;
+  const fs::path folder = journal.parent_path();
+  for (const fs::path& place :
+       {fs::path(record.path), folder / record.path, folder / record.image}) {
+    std::error_code ignored;
+    if (fs::exists(place, ignored)) return place;
+  }
+  return record.path;
+}
+
+// What --verify-objects shows was found out when the caption was made, or never.
+Status check_grounding(const JournalRecord& record, const fs::path& journal) {
+  FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(record.caption, {.grounding = true}));
+  if (caption.unseen) return {};
+  return error(Code::kUsage,
+               cat("--verify-objects: ", journal.string(), ": no tags were known of ", record.image,
+                   ", so nothing can be compared"),
+               "leave the option out, or make the captions again with a detector or --tags");
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
 }  // namespace
@@ -112,12 +148,18 @@ Result<JobFiles> prepare_files(const OutputFlags& flags, const SelectionFlags& s
   if (flags.from_journal().empty()) outputs.push_back({"--journal", files.journal});
   for (const auto& entry : files.outputs.all) outputs.push_back({"--out", entry.second});
   outputs.push_back({"--gallery", files.gallery});
+  std::set<fs::path> names;  // of the run's own files, that of the journal first
+  for (const Output& output : outputs) names.insert(output.path.filename());
   for (const Picture& picture : pictures) {
     inputs.emplace_back(picture.path);
     for (const OutputFormat format : files.outputs.each) {
       const fs::path file = output_of(files.outputs, format, picture);
       std::error_code ignored;
-      if (fs::exists(file, ignored)) outputs.push_back({"--format", file});
+      const bool there = fs::exists(file, ignored);
+      // A file that is not there yet can only be one of the run's own by its name.
+      const bool alike =
+          names.contains(file.filename()) && fs::is_directory(folder_of(file), ignored);
+      if (there || alike) outputs.push_back({"--format", file});
     }
   }
   FASTVLM_RETURN_IF_ERROR(check_outputs(outputs, inputs));
@@ -134,7 +176,7 @@ Exit run_caption_job(const CaptionJob& work, const Job::Captioner& captioner) {
   stop_politely();
   const Stopwatch watch;
   Status end = job.run(work.pictures, work.shard);
-  if (end.ok()) end = make_gallery(work.files.gallery, *journal, work.pictures);
+  if (end.ok()) end = make_gallery(work.files, *journal, work.pictures);
   progress.clear();
   if (work.json) {
     const std::string text =
@@ -149,7 +191,7 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   auto journal = Journal::open(work.files.journal, work.settings);
   if (!journal.ok()) return report(journal.status());
   const auto name_of = [&](const fs::path& path) {
-    return path.lexically_relative(folder).generic_string();
+    return output_name(path.lexically_relative(folder));
   };
   const auto wanted = [&](const fs::path& path) {
     std::error_code ignored;
@@ -181,15 +223,21 @@ Exit run_watch_job(const CaptionJob& work, const fs::path& folder, const Selecti
   if (!work.quiet) note(cat("watching ", folder.string(), "; Ctrl-C ends it"));
   const Stopwatch time;
   Status end = job.run(next);
-  if (end.code == Code::kInterrupted) end = job.write_all(journal->images());
-  if (end.ok()) end = broken;
+  const bool unwritten = job.counts().made > written;
+  if (end.code == Code::kInterrupted || (!broken.ok() && unwritten)) {
+    end = job.write_all(journal->images());
+  }
+  if (!broken.ok()) end = broken;
   progress.clear();
   return conclude(job, end, time.seconds(), work.files.journal, work.quiet);
 }
 
-Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection, bool timings) {
+Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection,
+                          WantedParts parts) {
   const fs::path& path = flags.from_journal();
   auto journal = Journal::read(path);
+  // Pictures that are changed are noted in it, so that they are not taken for others.
+  if (journal.ok() && flags.embed()) journal = Journal::open(path, journal->settings());
   if (!journal.ok()) return report(journal.status());
   const std::vector<std::string> images =
       journal->plan().images.empty() ? journal->images() : journal->plan().images;
@@ -199,20 +247,23 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
     if (entry == nullptr || !entry->captioned) continue;
     const auto record = journal->record(entry->place);
     if (!record.ok()) return report(record.status());
-    const fs::path root = selection.root();
-    pictures.push_back({root.empty() ? record->path : (root / image).string(), image});
+    if (parts.grounding) {
+      if (const Status bad = check_grounding(*record, path); !bad.ok()) return report(bad);
+    }
+    pictures.push_back({find_again(*record, path, selection.root()).string(), image});
   }
   auto files = prepare_files(flags, selection, {}, pictures, {path});
   if (!files.ok()) return report(files.status());
-  if (files->outputs.each.empty() && files->outputs.all.empty() && files->gallery.empty()) {
+  if (files->outputs.each.empty() && files->outputs.all.empty() && files->gallery.empty() &&
+      !flags.embed()) {
     return report(error(Code::kUsage, cat("--from-journal ", path.string(), ": where to?"),
-                        "give --out FILE or FOLDER, --sidecar or --gallery FILE.html"));
+                        "give --out FILE or FOLDER, --sidecar, --embed or --gallery FILE.html"));
   }
-  files->outputs.timings = timings;
+  files->outputs.parts = parts;
   Job job(*journal, {.outputs = files->outputs}, {});
   Status end = job.rewrite(pictures);
   if (end.ok()) end = job.write_all(images);
-  if (end.ok()) end = make_gallery(files->gallery, *journal, pictures);
+  if (end.ok()) end = make_gallery(*files, *journal, pictures);
   if (!end.ok()) return report(end);
   list_failures(job.failures(), path);
   if (!flags.quiet()) {

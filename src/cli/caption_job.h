@@ -38,6 +38,7 @@ Exit run_watch_job(const CaptionJob& job, const std::filesystem::path& folder,
                    const SelectionFlags& selection, const Job::Captioner& captioner);
 
 // --from-journal.
-Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection, bool timings);
+Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& selection,
+                          WantedParts parts);
 
 }  // namespace fastvlm::cli

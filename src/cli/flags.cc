@@ -47,6 +47,7 @@ void ModelFlags::add_memory_to(CLI::App& command) {
                   "Most that may be used, as in 400M; less makes tower and language model take "
                   "turns, too little is refused")
       ->transform(CLI::AsSizeValue(true))
+      ->transform(is_amount())  // looked at before that
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 50))
       ->option_text("SIZE");
 }
@@ -206,6 +207,14 @@ CLI::Validator is_seed() {
             const auto [end, failed] = std::from_chars(text.data(), last, seed);
             const bool good = failed == std::errc{} && end == last;
             return good ? std::string() : cat("expected 0 .. ", UINT64_MAX, ", found ", text);
+          },
+          ""};
+}
+
+CLI::Validator is_amount() {
+  return {[](const std::string& text) {
+            const bool digit = !text.empty() && text.front() >= '0' && text.front() <= '9';
+            return digit ? std::string() : cat("expected a size as in 400M, found ", text);
           },
           ""};
 }

@@ -74,8 +74,10 @@ struct PromptFlags {
   Result<std::vector<Tag>> read_tags(int width) const;
 };
 
-// Checks of an argument's text: a whole number from 0 to 2^64 - 1; anything but nothing.
+// Checks of an argument's text: a whole number from 0 to 2^64 - 1; what begins with a digit;
+// anything but nothing.
 CLI::Validator is_seed();
+CLI::Validator is_amount();
 CLI::Validator is_not_empty();
 
 // Loads the model that the flags name, with a note when it is the toy model. Its warnings go to

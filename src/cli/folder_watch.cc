@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,13 @@ namespace fs = std::filesystem;
 constexpr uint32_t kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR;
 constexpr int kMillisecondsBetweenLooks = 500;
 
+// Device and inode; zeros: there is no such file.
+std::pair<uint64_t, uint64_t> id_of(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {0, 0};
+  return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino)};
+}
+
 }  // namespace
 
 Result<FolderWatch> FolderWatch::open(const fs::path& folder, bool recursive,
@@ -36,6 +44,7 @@ Result<FolderWatch> FolderWatch::open(const fs::path& folder, bool recursive,
                  "other programs watch too many folders: raise fs.inotify.max_user_instances");
   }
   FASTVLM_RETURN_IF_ERROR(watch.add_folder(folder));
+  watch.id_ = id_of(folder);
   return watch;
 }
 
@@ -43,6 +52,7 @@ FolderWatch::FolderWatch(FolderWatch&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       recursive_(other.recursive_),
       folder_(std::move(other.folder_)),
+      id_(other.id_),
       wanted_(std::move(other.wanted_)),
       folder_of_(std::move(other.folder_of_)),
       queue_(std::move(other.queue_)),
@@ -113,14 +123,24 @@ Status FolderWatch::read_events() {
   }
 }
 
+// The system tells of a new name of the folder, but not of one of the folders above it.
+Status FolderWatch::check_there() const {
+  if (id_of(folder_) == id_) return {};
+  return error(Code::kNotFound,
+               cat(folder_.string(), ": was renamed or removed while it was watched"),
+               "start again with its new name; what is captioned is in the journal");
+}
+
 Result<std::optional<fs::path>> FolderWatch::next(bool wait, const std::function<bool()>& stop) {
   while (true) {
+    FASTVLM_RETURN_IF_ERROR(check_there());
     FASTVLM_RETURN_IF_ERROR(read_events());
-    if (!queue_.empty()) {
+    while (!queue_.empty()) {
       fs::path path = std::move(queue_.front());
       queue_.pop_front();
       queued_.erase(path);
-      return std::optional(std::move(path));
+      std::error_code ignored;
+      if (fs::exists(path, ignored)) return std::optional(std::move(path));  // not renamed since
     }
     if (!wait || stop()) return std::optional<fs::path>();
     pollfd ready{fd_, POLLIN, 0};

@@ -4,6 +4,7 @@
 // at once. Non-goals: changes on network file systems by other machines, which Linux does not see.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 
@@ -29,12 +31,14 @@ class FolderWatch {
   FolderWatch& operator=(const FolderWatch&) = delete;
   ~FolderWatch();
 
-  // The next finished file; waits for one when `wait`, until stop() is true.
+  // The next finished file; waits for one when `wait`, until stop() is true. kNotFound: the folder
+  // is not there any more under its name, so that nothing could be told of.
   Result<std::optional<std::filesystem::path>> next(bool wait, const std::function<bool()>& stop);
 
  private:
   FolderWatch() = default;
   Status add_folder(const std::filesystem::path& folder);
+  Status check_there() const;
   Status read_events();
   Status look_at(const std::filesystem::path& path, bool finished);
   void add_file(const std::filesystem::path& path);
@@ -42,6 +46,7 @@ class FolderWatch {
   int fd_ = -1;
   bool recursive_ = false;
   std::filesystem::path folder_;
+  std::pair<uint64_t, uint64_t> id_;  // of this folder, whatever its name: device and inode
   std::function<bool(const std::filesystem::path&)> wanted_;
   std::map<int, std::filesystem::path> folder_of_;  // by the system's number of the watch
   std::deque<std::filesystem::path> queue_;

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "cli/flags.h"
 #include "cli/outputs.h"
+#include "image/description.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -114,6 +115,7 @@ void SelectionFlags::add_to(CLI::App& command) {
   const std::string group = kSelectionGroup;
   command.add_option("--list", list_, "File with the paths of pictures, one a line; -: stdin")
       ->option_text("FILE")
+      ->check(is_not_empty())
       ->group(group);
   command.add_flag("--null", null_, "Paths in the list end with a NUL, as find -print0 has them")
       ->group(group);
@@ -163,6 +165,10 @@ Result<std::vector<Picture>> SelectionFlags::find(const std::vector<std::string>
   if (from_stdin) selection.listed = list_entries(read_stdin(), separator);
   if (!list_.empty() && list_ != "-") {
     FASTVLM_ASSIGN(const std::string text, read_text_file(list_, kMostListBytes));
+    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+      return error(Code::kInvalid, cat(list_, ": expected a list in UTF-8, found UTF-16"),
+                   "write it again as UTF-8");
+    }
     for (std::string& entry : list_entries(text, separator)) {
       selection.listed.push_back(std::move(entry));
     }
@@ -192,6 +198,10 @@ void OutputFlags::add_to(CLI::App& command) {
       ->check(is_not_empty())
       ->group(group);
   command.add_flag("--sidecar", sidecar_, "A file beside each picture: a.txt for a.jpg")
+      ->group(group);
+  command
+      .add_flag("--embed", embed_,
+                "Into the pictures themselves, JPEG and PNG: dc:description of their XMP")
       ->group(group);
   command
       .add_option(
@@ -276,6 +286,7 @@ Status OutputFlags::add_file(const std::vector<OutputFormat>& formats, Shard sha
 Result<JobOutputs> OutputFlags::outputs(Shard shard) const {
   JobOutputs outputs;
   outputs.full_names = full_names_;
+  outputs.embed = embed_;
   const std::map<std::string, Existing> kinds = {{"skip", Existing::kSkip},
                                                  {"overwrite", Existing::kOverwrite},
                                                  {"append", Existing::kAppend},
@@ -306,9 +317,10 @@ Result<JobOutputs> OutputFlags::outputs(Shard shard) const {
   const bool texts = std::all_of(outputs.each.begin(), outputs.each.end(), [](OutputFormat format) {
     return format == OutputFormat::kText || format == OutputFormat::kParagraph;
   });
-  if (adds && (!texts || outputs.each.empty())) {
+  if (adds && (!texts || (outputs.each.empty() && !embed_))) {
     return error(Code::kUsage, cat("--existing ", existing_, ": only texts can be added to"),
-                 "ask for --sidecar or a folder with --format txt or paragraph alone");
+                 "ask for --embed, or for --sidecar or a folder with --format txt or paragraph "
+                 "alone");
   }
   return outputs;
 }
@@ -318,7 +330,7 @@ fs::path OutputFlags::journal_of(const JobOutputs& outputs, const std::vector<st
   if (!journal_.empty()) return shard_file(journal_, shard);
   if (!out_.empty() && !into_folder()) return outputs.all[0].second.string() + ".journal";
   std::error_code ignored;
-  if (out_.empty() && !beside() && !gallery_.empty()) {
+  if (out_.empty() && !beside() && !embed_ && !gallery_.empty()) {
     return shard_file(gallery_, shard).string() + ".journal";
   }
   fs::path folder = out_;
@@ -330,6 +342,11 @@ fs::path OutputFlags::journal_of(const JobOutputs& outputs, const std::vector<st
 
 Result<JobFiles> OutputFlags::files(const std::vector<std::string>& places, Shard shard) const {
   JobFiles files;
+  if (embed_ && !can_write_descriptions()) {
+    return error(Code::kUnsupported, "--embed: this build does not write into pictures",
+                 "write sidecars with --sidecar --format xmp, or build with "
+                 "-DFASTVLM_WITH_EXEMPI=ON");
+  }
   FASTVLM_ASSIGN(files.outputs, outputs(shard));
   files.journal = journal_of(files.outputs, places, shard);
   if (!gallery_.empty()) files.gallery = shard_file(gallery_, shard);

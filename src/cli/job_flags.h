@@ -51,7 +51,8 @@ struct JobFiles {
   std::filesystem::path gallery;  // empty: none
 };
 
-// --out, --sidecar, --format, --existing, --full-names, --journal, --from-journal, --quiet;
+// --out, --sidecar, --embed, --format, --existing, --full-names, --journal, --from-journal,
+// --quiet;
 // --gallery.
 class OutputFlags {
  public:
@@ -60,10 +61,11 @@ class OutputFlags {
   // --sidecar when nothing else is said.
   void beside_by_default() { beside_by_default_ = true; }
   bool given() const {
-    return !out_.empty() || !gallery_.empty() || sidecar_ || !journal_.empty() ||
+    return !out_.empty() || !gallery_.empty() || sidecar_ || embed_ || !journal_.empty() ||
            beside_by_default_;
   }
   bool quiet() const { return quiet_; }
+  bool embed() const { return embed_; }
   const std::string& from_journal() const { return from_journal_; }
   const std::string& format() const { return format_; }
   // kUsage: outputs that contradict each other, or a file for all pictures that is there and is
@@ -72,7 +74,7 @@ class OutputFlags {
 
  private:
   Result<JobOutputs> outputs(Shard shard) const;
-  bool beside() const { return sidecar_ || (beside_by_default_ && out_.empty()); }
+  bool beside() const { return sidecar_ || (beside_by_default_ && out_.empty() && !embed_); }
   bool into_folder() const;
   void add_folder(const std::vector<OutputFormat>& formats, Shard shard, JobOutputs& outputs) const;
   Status add_file(const std::vector<OutputFormat>& formats, Shard shard, JobOutputs& outputs) const;
@@ -81,6 +83,7 @@ class OutputFlags {
 
   std::string out_;
   bool sidecar_ = false;
+  bool embed_ = false;
   bool beside_by_default_ = false;
   bool full_names_ = false;
   bool quiet_ = false;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "caption/journal.h"
 #include "caption/merge.h"
 #include "cli/commands.h"
 #include "cli/outputs.h"
@@ -16,8 +17,10 @@ struct MergeCommand {
   std::vector<std::string> inputs;
   bool overwrite = false;
   bool json = false;
+  bool verify = false;  // --verify-objects
 
   Status check() const;
+  Result<MergeReport> merge() const;
   Exit run() const;
 };
 
@@ -32,7 +35,7 @@ std::string to_text(const MergeReport& report) {
   text += line(report.missing, "not captioned yet");
   std::vector<std::string> shards;
   for (const size_t shard : report.missing_shards) shards.push_back(cat(shard));
-  return text + line(shards, "shards that no input is of");
+  return text + line(shards, "shards that no journal is of");
 }
 
 std::string to_json(const MergeReport& report) {
@@ -47,16 +50,39 @@ std::string to_json(const MergeReport& report) {
 Status MergeCommand::check() const {
   FASTVLM_RETURN_IF_ERROR(check_outputs({{"OUT", output}}, {inputs.begin(), inputs.end()}));
   std::error_code ignored;
-  if (overwrite || !std::filesystem::exists(output, ignored)) return {};
-  return error(Code::kUsage, cat(output, ": is there already"),
-               "--overwrite replaces it; the output is named first, then the inputs");
+  if (!std::filesystem::exists(output, ignored)) return {};
+  if (!overwrite) {
+    return error(Code::kUsage, cat(output, ": is there already"),
+                 "--overwrite replaces it; the output is named first, then the inputs");
+  }
+  const auto journal = Journal::read(output);
+  if (!journal.ok() || journal->plan().shards < 2) return {};
+  return error(Code::kUsage,
+               cat(output, ": is the journal of shard ", journal->plan().shard, " of ",
+                   journal->plan().shards, ", whose captions would be lost"),
+               "the output is named first, then the inputs");
+}
+
+// What --overwrite replaces goes when the new file is there.
+Result<MergeReport> MergeCommand::merge() const {
+  const std::filesystem::path old = output + ".replaced";
+  std::error_code failed;
+  const bool replaces =
+      overwrite && output.ends_with(".journal") && std::filesystem::exists(output, failed);
+  if (replaces) std::filesystem::rename(output, old, failed);
+  auto merged = merge_results({inputs.begin(), inputs.end()}, output, {.grounding = verify});
+  if (!replaces) return merged;
+  if (merged.ok()) {
+    std::filesystem::remove(old, failed);
+  } else {
+    std::filesystem::rename(old, output, failed);
+  }
+  return merged;
 }
 
 Exit MergeCommand::run() const {
   if (const Status bad = check(); !bad.ok()) return report(bad);
-  std::error_code ignored;
-  if (overwrite && output.ends_with(".journal")) std::filesystem::remove(output, ignored);
-  const auto merged = merge_results({inputs.begin(), inputs.end()}, output);
+  const auto merged = merge();
   if (!merged.ok()) return report(merged.status());
   const Status printed = print(json ? to_json(*merged) : to_text(*merged));
   if (!printed.ok()) return report(printed);
@@ -77,6 +103,8 @@ void add_merge_results(CLI::App& program, Command& chosen) {
       ->option_text("IN...")
       ->required();
   app->add_flag("--overwrite", command->overwrite, "Replace OUT when it is there");
+  app->add_flag("--verify-objects", command->verify,
+                "Marks of objects that no tag stands for, as caption --verify-objects writes them");
   app->add_flag("--json", command->json, "What was found as one JSON object");
   app->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }

@@ -52,7 +52,14 @@ Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::p
                        " does not exist"),
                    "make the folder, or write elsewhere");
     }
-    if (fs::exists(output.path, failed) && !fs::is_regular_file(output.path, failed)) {
+    const bool there = fs::exists(output.path, failed);
+    if (failed == std::errc::filename_too_long) {
+      return error(Code::kUsage,
+                   cat(output.option, " ", output.path.string(),
+                       ": the name is too long for this file system"),
+                   "write into a file with a shorter name");
+    }
+    if (there && !fs::is_regular_file(output.path, failed)) {
       continue;  // devices and pipes take any number of writers
     }
     if (const auto id = file_id(output.path); id && read.contains(*id)) {

@@ -31,9 +31,15 @@ void TagSource::add_to(CLI::App& command) {
   command.add_flag("--tag-counts", counts_, "One tag for equal ones, with their number");
 }
 
+bool TagSource::known() const {
+  if (automatic()) return !detector_name_.empty() || pulled_detector().has_value();
+  return listed_.tags != "none";
+}
+
 Status TagSource::prepare(const ModelFlags& model, ThreadPool& pool) {
-  const bool automatic = listed_.tags.empty() || listed_.tags == "auto";
-  if (!automatic) {
+  if (!automatic()) {
+    // Whoever lists tags is taken to know all kinds.
+    if (known()) knowable_ = std::make_shared<const ObjectKinds>(all_object_kinds());
     if (detector_name_.empty()) return {};
     return error(Code::kUsage,
                  cat("--detector ", detector_name_, ": --tags ", listed_.tags, " does not use it"),
@@ -47,6 +53,7 @@ Status TagSource::prepare(const ModelFlags& model, ThreadPool& pool) {
   }
   FASTVLM_ASSIGN(const auto path, find_detector(detector_name_, "--detector"));
   FASTVLM_ASSIGN(loaded_, load_detector(path, model.arithmetic(), pool));
+  knowable_ = std::make_shared<const ObjectKinds>(kinds_known_by(loaded_->detector.names()));
   return {};
 }
 
@@ -57,7 +64,7 @@ Result<std::string> TagSource::description() const {
                options_.confidence, ", iou ", options_.iou, ", size ", options_.size,
                counts_ ? ", counted" : "");
   }
-  if (listed_.tags.empty() || listed_.tags == "auto") return std::string("none");
+  if (automatic()) return std::string("none");
   std::error_code ignored;
   if (!std::filesystem::exists(listed_.tags, ignored)) return listed_.tags;
   FASTVLM_ASSIGN(const std::string content, read_text_file(listed_.tags));
@@ -65,6 +72,7 @@ Result<std::string> TagSource::description() const {
 }
 
 Status TagSource::tag(const Image& image, ThreadPool& pool, CaptionRequest& request) const {
+  request.knowable = knowable_;
   if (!loaded_) {
     if (listed_.tags == "auto") return {};
     FASTVLM_ASSIGN(request.tags, listed_.read_tags(image.width));

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "caption/output.h"
 #include "evaluate/page_data.h"
 #include "evaluate/text_files.h"
 #include "evaluate/thumbnail.h"
@@ -16,6 +17,18 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kThumbnailWidth = 260;
+
+// Texts with something that nobody saw become lists of pieces, every second of which is that.
+Status cut_at_unseen(Json& object) {
+  const std::string line = object.dump(-1, ' ', false, Json::error_handler_t::replace);
+  FASTVLM_ASSIGN(const WrittenCaption caption, parse_caption(line, {.grounding = true}));
+  if (!caption.unseen || caption.unseen->empty()) return {};
+  object["pieces"] = cut_at_objects(caption.text, bodies_of(caption), *caption.unseen);
+  for (auto& [key, text] : object["sections"].items()) {
+    if (text.is_string()) text = cut_at_objects(text.get<std::string>(), {}, *caption.unseen);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -32,6 +45,7 @@ Status write_gallery(const std::filesystem::path& page, size_t count,
     FASTVLM_ASSIGN(const GalleryPicture each, picture(i));
     Json object = Json::parse(each.caption, nullptr, false);
     if (!object.is_object()) object = Json::object();
+    if (object.contains("grounding")) FASTVLM_RETURN_IF_ERROR(cut_at_unseen(object));
     if (std::string small = thumbnail(each.file, kThumbnailWidth); !small.empty()) {
       object["picture"] = std::move(small);
     }

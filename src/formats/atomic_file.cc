@@ -2,6 +2,7 @@
 #include "formats/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,16 +13,36 @@
 #include <string>
 #include <utility>
 
+#include "base/sha256.h"
+
 namespace fastvlm {
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".partial-";
 
+// The name as temporary files carry it. File systems take 255 bytes for one; of a name that leaves
+// too few for the rest the end is replaced by a digest.
+std::string short_name(const std::string& name) {
+  constexpr size_t kMost = 200;
+  constexpr size_t kDigest = 16;
+  if (name.size() <= kMost) return name;
+  size_t kept = kMost - kDigest;
+  while (kept > 0 && (static_cast<unsigned char>(name[kept]) & 0xC0) == 0x80) --kept;
+  return cat(name.substr(0, kept), sha256_hex(name).substr(0, kDigest));
+}
+
 // ".name.partial-<process>-<n>": hidden, and distinct among the files this process has open.
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   static std::atomic<int> counter{0};
   return path.parent_path() /
-         cat(".", path.filename().string(), kTemporaryMark, ::getpid(), "-", counter++);
+         cat(".", short_name(path.filename().string()), kTemporaryMark, ::getpid(), "-", counter++);
+}
+
+// Of this file alone, not of the disk.
+Status name_too_long(const std::filesystem::path& path) {
+  return error(
+      Code::kInvalid, cat(path.string(), ": its name is too long for this file system"),
+      "write into a shorter path, give the picture a shorter name, or ask for another format");
 }
 
 // Names of temporary files for a signal handler, which may neither lock nor allocate. A name is
@@ -46,6 +67,7 @@ void unlist_unfinished(int slot) {
 Result<std::filesystem::path> target_of(const std::filesystem::path& path) {
   std::error_code failed;
   const std::filesystem::file_type type = std::filesystem::status(path, failed).type();
+  if (failed == std::errc::filename_too_long) return name_too_long(path);
   if (path.filename().empty() || type == std::filesystem::file_type::directory) {
     return error(Code::kInvalid,
                  cat(path.string(), ": expected the name of a file, found a folder"),
@@ -129,6 +151,22 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
   return {};
 }
 
+Status AtomicFile::take_attributes_of(const std::filesystem::path& other) {
+  struct stat info {};
+  if (::stat(other.c_str(), &info) != 0) return failed("compared with what it replaces", errno);
+  // The owner first: a change of owner takes special permissions away.
+  struct stat own {};
+  const bool same =
+      ::fstat(fd_, &own) == 0 && own.st_uid == info.st_uid && own.st_gid == info.st_gid;
+  if (!same && ::fchown(fd_, info.st_uid, info.st_gid) != 0 && errno != EPERM) {
+    return failed("given its owner", errno);
+  }
+  if (::fchmod(fd_, info.st_mode & 07777) != 0) return failed("given its permissions", errno);
+  const timespec times[2] = {info.st_atim, info.st_mtim};
+  if (::futimens(fd_, times) != 0) return failed("given its time", errno);
+  return {};
+}
+
 Status AtomicFile::commit() {
   if (::fsync(fd_) != 0 && errno != EINVAL) return failed("synced", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return failed("renamed", errno);
@@ -140,6 +178,7 @@ Status AtomicFile::commit() {
 }
 
 Status AtomicFile::failed(std::string_view what, int reason) const {
+  if (reason == ENAMETOOLONG) return name_too_long(path_);
   const bool full = reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
   return error(Code::kIo, cat(path_.string(), ": cannot be ", what, ": ", std::strerror(reason)),
                full ? "free some space on that disk; nothing half-written was left behind"
@@ -148,13 +187,15 @@ Status AtomicFile::failed(std::string_view what, int reason) const {
 
 void remove_abandoned_files(const std::filesystem::path& folder,
                             const std::set<std::string>& names) {
+  std::set<std::string> shown;
+  for (const std::string& name : names) shown.insert(short_name(name));
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
     const std::string name = entry.path().filename().string();
     const size_t mark = name.rfind(kTemporaryMark);
     if (mark == std::string::npos || !name.starts_with('.')) continue;
     std::error_code kept;
-    if (names.contains(name.substr(1, mark - 1))) std::filesystem::remove(entry.path(), kept);
+    if (shown.contains(name.substr(1, mark - 1))) std::filesystem::remove(entry.path(), kept);
   }
 }
 

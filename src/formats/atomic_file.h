@@ -28,6 +28,9 @@ class AtomicFile {
 
   const std::filesystem::path& path() const { return path_; }
   Status write(std::span<const std::byte> bytes);
+  // Gives the file the permissions, the owner (where the system lets us) and the time of `other`.
+  // To be called when all is written.
+  Status take_attributes_of(const std::filesystem::path& other);
   // Syncs the data, renames the file to its name and syncs the folder. Nothing may follow.
   Status commit();
 

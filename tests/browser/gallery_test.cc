@@ -41,5 +41,31 @@ TEST(GalleryPage, ShowsAndFinds) {
   EXPECT_EQ(shown(), json({"one.png", "two <b>.png"}));
 }
 
+TEST(GalleryPage, MarksWhatNobodySaw) {
+  if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+  const test::TemporaryFolder folder;
+  const std::string model = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
+  std::filesystem::copy_file(
+      std::filesystem::path(FASTVLM_SOURCE_DIR) / "examples" / "cat-city-midday.jpg",
+      folder / "cat.jpg");
+  const test::Run run =
+      test::fastvlm({"caption", "--model", model, "cat.jpg", "--tags", "motorcycle, zebra",
+                     "--gallery", "g.html", "--verify-objects"},
+                    {.folder = folder.path()});
+  ASSERT_EQ(run.code, 0) << run.err;
+  test::Browser browser;
+  browser.open("file://" + (folder / "g.html").string());
+  const json marks =
+      browser.value("[...document.querySelectorAll('dd mark')].map(node => node.textContent)");
+  EXPECT_GT(marks.size(), 0U);
+  for (const json& mark : marks) EXPECT_EQ(mark, "cat");
+  EXPECT_EQ(browser.value("document.querySelector('dd').textContent.includes('[')"), false);
+  EXPECT_EQ(browser.value("[...document.querySelectorAll('article .missed')]"
+                          ".map(node => node.textContent)"),
+            json({"zebra"}));
+  EXPECT_EQ(browser.value("document.getElementById('about').textContent"),
+            "Described by demo; 1 of 1 captions name something unseen");
+}
+
 }  // namespace
 }  // namespace fastvlm

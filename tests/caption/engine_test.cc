@@ -142,9 +142,10 @@ TEST_P(EngineTest, JsonFitsTheSchema) {
   for (const bool timings : {false, true}) {
     CaptionRequest& request = timings ? free : sections;
     request.tags = {{"dog", "left", 0.9F}, {"cat", "", {}}};
+    request.knowable = std::make_shared<const ObjectKinds>(all_object_kinds());
     const auto result = Session(engine, pool).caption(picture(), request);
     ASSERT_TRUE(result.ok());
-    const std::string text = to_json(*result, *identity, "a/\xFF.jpg", {timings, timings});
+    const std::string text = to_json(*result, *identity, "a/\xFF.jpg", {timings, timings, true});
     EXPECT_EQ(nlohmann::json::parse(text, nullptr, false).contains("finish_reasons"), !timings);
     EXPECT_EQ(nlohmann::json::parse(text, nullptr, false)["provenance"].contains("schema"),
               !timings);
@@ -152,6 +153,8 @@ TEST_P(EngineTest, JsonFitsTheSchema) {
     ASSERT_TRUE(value.is_object()) << text;
     EXPECT_THAT(test::schema_complaints(schema, value), testing::IsEmpty());
     EXPECT_EQ(value.contains("timings"), timings);
+    EXPECT_EQ(value["grounding"]["mentioned"].size() + value["grounding"]["not_mentioned"].size(),
+              2U);
     EXPECT_EQ(value["image"], "a/\uFFFD.jpg");
     EXPECT_EQ(value["tags"].dump(),
               R"([{"confidence":0.9,"label":"dog","position":"left"},{"label":"cat"}])");

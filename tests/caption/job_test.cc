@@ -10,6 +10,8 @@
 
 #include "base/mapped_file.h"
 #include "caption/merge.h"
+#include "image/decode.h"
+#include "image/description.h"
 #include "image/encode.h"
 #include "support/files.h"
 
@@ -260,6 +262,156 @@ TEST_F(JobTest, OutputsThatCannotBeWrittenEndTheRun) {
   ASSERT_TRUE(run().ok());
   EXPECT_THAT(captioned_, ElementsAre("d.png"));
   EXPECT_EQ(read("out/a.txt"), text_of("a.png", 4) + "\n");
+}
+
+class EmbedTest : public JobTest {
+ protected:
+  void SetUp() override {
+    if (!can_write_descriptions()) GTEST_SKIP() << "built without libexempi";
+    JobTest::SetUp();
+    outputs_.each.clear();
+    outputs_.embed = true;
+  }
+  std::string description(const std::string& name) const {
+    const std::string file = read(name);
+    const auto found = read_description(std::as_bytes(std::span(file)), name);
+    if (!found.ok()) return "(" + found.status().message + ")";
+    return found->value_or("(none)");
+  }
+  void describe(const std::string& name, const std::string& text) const {
+    const std::string file = read(name);
+    write(name, *with_description(std::as_bytes(std::span(file)), text, name));
+  }
+  std::string pixels(const std::string& name) const {
+    const auto image = load_image(folder_ / name);
+    return image.ok() ? std::string(image->rgb.begin(), image->rgb.end()) : "";
+  }
+};
+
+TEST_F(EmbedTest, IntoThePicturesThemselves) {
+  fs::permissions(folder_ / "b.png", static_cast<fs::perms>(0640));
+  const std::string before = pixels("b.png");
+  const auto time = fs::last_write_time(folder_ / "b.png");
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(counts_.made, 4U);
+  EXPECT_EQ(description("b.png"), text_of("b.png", 4));
+  EXPECT_EQ(pixels("b.png"), before);
+  EXPECT_EQ(fs::last_write_time(folder_ / "b.png"), time);
+  EXPECT_EQ(fs::status(folder_ / "b.png").permissions(), static_cast<fs::perms>(0640));
+  // It is still the picture that was captioned, also when somebody touches it.
+  fs::last_write_time(folder_ / "a.png", fs::file_time_type::clock::now());
+  const std::string whole = read("c.png");
+  ASSERT_TRUE(run().ok());
+  EXPECT_THAT(captioned_, IsEmpty());
+  EXPECT_EQ(counts_.kept, 4U);
+  EXPECT_EQ(read("c.png"), whole);
+  make_picture("d.png", 9);
+  ASSERT_TRUE(run().ok());
+  EXPECT_THAT(captioned_, ElementsAre("d.png"));
+  EXPECT_EQ(description("d.png"), text_of("d.png", 9));
+}
+
+// Killed before the picture was replaced, or behind it.
+TEST_F(EmbedTest, AnInterruptedRunGoesOn) {
+  const std::string old = read("c.png");
+  const auto time = fs::last_write_time(folder_ / "c.png");
+  ASSERT_TRUE(run().ok());
+  write("c.png", old);
+  fs::last_write_time(folder_ / "c.png", time);
+  write(".c.png.partial-1-0", "half");
+  ASSERT_TRUE(run().ok());
+  EXPECT_THAT(captioned_, IsEmpty());
+  EXPECT_EQ(description("c.png"), text_of("c.png", 4));
+  EXPECT_FALSE(fs::exists(folder_ / ".c.png.partial-1-0"));
+  // The journal of merged shards knows as much.
+  ASSERT_TRUE(merge_results({folder_ / "captions.journal"}, folder_ / "merged.journal").ok());
+  ASSERT_TRUE(run({}, "merged.journal").ok());
+  EXPECT_THAT(captioned_, IsEmpty());
+}
+
+TEST_F(EmbedTest, DescriptionsThatAreThere) {
+  describe("b.png", "by hand");
+  ASSERT_TRUE(run().ok());
+  EXPECT_THAT(captioned_, ElementsAre("a.png", "c.png", "d.png"));
+  EXPECT_EQ(counts_.skipped, 1U);
+  EXPECT_EQ(description("b.png"), "by hand");
+  const std::string text = text_of("b.png", 4);
+  const std::vector<std::pair<Existing, std::string>> ways = {
+      {Existing::kAppend, "by hand\n" + text},
+      {Existing::kPrepend, text + "\nby hand"},
+      {Existing::kOverwrite, text}};
+  for (const auto& [how, expected] : ways) {
+    fs::remove(folder_ / "captions.journal");
+    make_picture("b.png", 4);
+    describe("b.png", "by hand");
+    outputs_.existing = how;
+    for (int times = 0; times < 2; ++times) {
+      ASSERT_TRUE(run().ok());
+      EXPECT_EQ(description("b.png"), expected);
+    }
+  }
+}
+
+TEST_F(EmbedTest, OtherFormatsAreNamed) {
+  fs::copy_file(test::golden("image/lossy.webp"), folder_ / "e.webp");
+  names_.emplace_back("e.webp");
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(counts_.failed, 1U);
+  EXPECT_THAT(failures_[0].why.message,
+              HasSubstr("e.webp: captions are written into JPEG and PNG files, not into WebP"));
+  EXPECT_THAT(captioned_, ElementsAre("a.png", "b.png", "c.png", "d.png")) << "no work in vain";
+  outputs_.each = {OutputFormat::kText};
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(counts_.failed, 1U);
+  EXPECT_THAT(read("e.txt"), HasSubstr("e.webp is")) << "what can be written is";
+}
+
+// A picture that comes again, as it does in a folder that is watched.
+TEST_F(JobTest, TheLastOutcomeCounts) {
+  write("b.png", "half a picture");
+  auto journal = Journal::open(folder_ / "captions.journal", kSettings);
+  ASSERT_TRUE(journal.ok());
+  Job job(*journal, {.outputs = outputs_}, [](const Image&, const Picture& picture) {
+    return Result<std::string>(R"({"image":")" + picture.name + R"(","text":"x"})");
+  });
+  int times = 0;
+  const Status end = job.run([&](bool wait) -> std::optional<Picture> {
+    if (!wait || ++times > 3) return std::nullopt;
+    if (times == 2) {
+      EXPECT_EQ(job.counts().failed, 1U);
+      make_picture("b.png", 5);
+    }
+    return Picture{folder_ / "b.png", "b.png"};
+  });
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(job.counts().made, 1U);
+  EXPECT_EQ(job.counts().failed, 0U);
+  EXPECT_EQ(job.counts().done(), 1U);
+  EXPECT_THAT(job.failures(), IsEmpty());
+}
+
+TEST_F(JobTest, MergingAWholeRunWithAShardOfAnother) {
+  outputs_.each.clear();
+  ASSERT_TRUE(run({}, "whole.journal").ok());
+  ASSERT_TRUE(run({0, 2}, "own.journal").ok());
+  const auto own =
+      merge_results({folder_ / "whole.journal", folder_ / "own.journal"}, folder_ / "own.jsonl");
+  ASSERT_TRUE(own.ok());
+  EXPECT_TRUE(own->complete()) << "the whole run has what the other shard has to do";
+  make_picture("e.png", 6);
+  make_picture("f.png", 6);
+  names_ = {"e.png", "f.png"};
+  ASSERT_TRUE(run({0, 2}, "foreign.journal").ok());
+  const auto foreign = merge_results({folder_ / "whole.journal", folder_ / "foreign.journal"},
+                                     folder_ / "foreign.jsonl");
+  ASSERT_TRUE(foreign.ok());
+  EXPECT_EQ(foreign->captions, 5U);
+  EXPECT_FALSE(foreign->complete());
+  EXPECT_THAT(foreign->missing_shards, ElementsAre(1U));
+  const auto twice = merge_results({folder_ / "foreign.journal", folder_ / "foreign.journal"},
+                                   folder_ / "twice.jsonl");
+  ASSERT_TRUE(twice.ok());
+  EXPECT_THAT(twice->missing_shards, ElementsAre(1U));
 }
 
 TEST_F(JobTest, ShardsMergeIntoOneRun) {

@@ -45,6 +45,24 @@ class JournalTest : public testing::Test {
   std::filesystem::path path_ = folder_ / "captions.journal";
 };
 
+TEST_F(JournalTest, KnowsAPictureWithItsCaptionInIt) {
+  make();
+  {
+    auto journal = open();
+    ASSERT_TRUE(journal.ok());
+    ASSERT_TRUE(journal->add_embedded("a.jpg", {8, 99, "f01"}).ok());
+  }
+  const auto journal = Journal::read(path_);
+  ASSERT_TRUE(journal.ok());
+  const JournalEntry* a = journal->find("a.jpg");
+  EXPECT_TRUE(a->captioned);
+  EXPECT_EQ(a->stamp.sha256, "f00");
+  ASSERT_TRUE(a->embedded);
+  EXPECT_EQ(a->embedded->bytes, 8);
+  EXPECT_EQ(a->embedded->sha256, "f01");
+  EXPECT_EQ(journal->record(a->place)->caption, caption_of("a.jpg"));
+}
+
 TEST_F(JournalTest, IsReadBackAsItWasWritten) {
   make();
   const std::string before = text();

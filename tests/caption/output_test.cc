@@ -74,9 +74,19 @@ TEST(Output, SectionsOfAnotherSchemaGoByTheirKeys) {
             "a.jpg,\"1. Light – day\n2. All the rest – A dog\",day,A dog,stop\n");
 }
 
+TEST(Output, ColumnsOfASchemaAreToldFromOurs) {
+  const auto own = parse_caption(
+      R"({"image":"a.jpg","text":"x","sections":{"text":"1","section_text":"2","image":"3"},)"
+      R"("finish_reason":"stop","finish_reasons":{}})");
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(render(OutputFormat::kCsv, *own),
+            "image,text,section_section_text,section_text,section_image,finish_reason\n"
+            "a.jpg,x,1,2,3,stop\n");
+}
+
 TEST(Output, TimingsWhenAskedFor) {
   EXPECT_THAT(caption().json, Not(HasSubstr("timings")));
-  EXPECT_THAT(parse_caption(kLine, true)->json, HasSubstr("\"vision_ms\":1.5"));
+  EXPECT_THAT(parse_caption(kLine, {.timings = true})->json, HasSubstr("\"vision_ms\":1.5"));
   EXPECT_EQ(parse_caption("{}").status().code, Code::kInvalid);
   EXPECT_EQ(parse_caption("nothing").status().code, Code::kInvalid);
 }

@@ -153,11 +153,16 @@ TEST_F(PictureListTest, Refusals) {
 
 TEST_F(PictureListTest, NamesAreUtf8) {
   std::ofstream(folder_ / "q/\xFF.jpg") << "x";
-  EXPECT_THAT(names({.places = {"q"}}), ElementsAre("b.jpg", "\xEF\xBF\xBD.jpg"));
+  std::ofstream(folder_ / "q/\xFE\u00E9.jpg") << "x";
+  EXPECT_THAT(names({.places = {"q"}}), ElementsAre("%FE\u00E9.jpg", "%FF.jpg", "b.jpg"));
 }
 
 TEST(PictureList, EntriesOfLists) {
   EXPECT_THAT(list_entries("a b.jpg\r\n\nc.jpg", '\n'), ElementsAre("a b.jpg", "c.jpg"));
+  EXPECT_THAT(list_entries("\xEF\xBB\xBF"
+                           "a.jpg\n",
+                           '\n'),
+              ElementsAre("a.jpg"));
   EXPECT_THAT(list_entries(std::string_view("a\nb\0c\0", 6), '\0'), ElementsAre("a\nb", "c"));
 }
 

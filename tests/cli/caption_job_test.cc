@@ -6,13 +6,16 @@
 
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <span>
 #include <thread>
 
 #include "base/mapped_file.h"
 #include "cli/program.h"
+#include "image/description.h"
 #include "image/encode.h"
 #include "support/test_length.h"
 #include "support/tiny_model.h"
@@ -281,6 +284,46 @@ TEST_F(CaptionJobTest, FromTheJournalAlone) {
   expect_error(rewrite({"--out", "again.jsonl"}), 1, "is there");
 }
 
+// What --verify-objects shows is in every journal whose pictures had tags.
+TEST_F(CaptionJobTest, ObjectsThatNobodySaw) {
+  make_picture("p/a.png", 1);
+  write("pets.json", R"({"introduction": "x", "sections": [
+      {"name": "pets", "title": "Pets", "choices": ["A kitten and a dog."]}]})");
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"caption", "p", "--model", *model_ / "tiny", "--max-tokens", "60",
+                               "--schema", "pets.json"});
+    return test::fastvlm(more, {.folder = folder_.path()});
+  };
+  ASSERT_EQ(run({"--tags", "dog", "--out", "plain.txt"}).code, 0);
+  EXPECT_EQ(read("plain.txt"), "== a.png ==\n1. Pets – A kitten and a dog.\n");
+  ASSERT_EQ(run({"--tags", "dog", "--out", "marked", "--format", "txt,jsonl,csv,markdown",
+                 "--gallery", "marked.html", "--verify-objects"})
+                .code,
+            0);
+  EXPECT_EQ(read("marked/a.txt"), "1. Pets – A kitten [unseen] and a dog.\n");
+  EXPECT_THAT(read("marked.html"), HasSubstr(R"(["1. Pets – A ","kitten"," and a dog."])"));
+  EXPECT_THAT(read("marked/captions.csv"), HasSubstr(",cat,stop"));
+  for (const std::string journal : {"plain.txt.journal", "marked/captions.journal"}) {
+    const test::Run again = test::fastvlm(
+        {"caption", "--from-journal", journal, "--verify-objects", "--out", "again", "--format",
+         "txt,jsonl,csv,markdown", "--gallery", "again.html", "--existing", "overwrite"},
+        {.folder = folder_.path()});
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(files_in("again"), files_in("marked"));
+    EXPECT_EQ(read("again.html"), read("marked.html"));
+  }
+  EXPECT_EQ(test::fastvlm({"merge-results", "m.jsonl", "plain.txt.journal", "--verify-objects"},
+                          {.folder = folder_.path()})
+                .code,
+            0);
+  EXPECT_EQ(read("m.jsonl"), read("marked/captions.jsonl"));
+  ASSERT_EQ(run({"--out", "untagged.txt"}).code, 0);
+  expect_error(test::fastvlm({"caption", "--from-journal", "untagged.txt.journal",
+                              "--verify-objects", "--out", "x.txt"},
+                             {.folder = folder_.path()}),
+               1, "no tags were known of a.png");
+}
+
 TEST_F(CaptionJobTest, ShardsMakeTheSame) {
   for (unsigned i = 0; i < 5; ++i) make_picture("p/" + std::to_string(i) + ".png", i);
   ASSERT_EQ(caption({"p", "--out", "whole.jsonl"}).code, 0);
@@ -302,9 +345,18 @@ TEST_F(CaptionJobTest, ShardsMakeTheSame) {
   expect_error(merge({"merged.jsonl", first}), 1, "is there already");
   const test::Run half = merge({"merged.jsonl", first, "--overwrite"});
   EXPECT_EQ(half.code, 3);
-  EXPECT_THAT(half.out, HasSubstr("3 captions\nshards that no input is of: 1: 1\n"));
+  EXPECT_THAT(half.out, HasSubstr("3 captions\nshards that no journal is of: 1: 1\n"));
   expect_error(merge({"new.jsonl", "whole.jsonl", "p/0.png"}), 2, "p/0.png: ");
   EXPECT_FALSE(exists("new.jsonl"));
+  expect_error(merge({first, second, "--overwrite"}), 1, "is the journal of shard 0 of 2");
+  EXPECT_EQ(merge({"again.jsonl", first, second}).code, 0) << "it is still there";
+  // Another journal stays until the new one is there.
+  ASSERT_EQ(merge({"whole.journal", first, second}).code, 0);
+  const std::string before = read("whole.journal");
+  expect_error(merge({"whole.journal", "p/0.png", "--overwrite"}), 2, "p/0.png: ");
+  EXPECT_EQ(read("whole.journal"), before);
+  EXPECT_EQ(merge({"whole.journal", first, second, "--overwrite"}).code, 0);
+  EXPECT_EQ(read("whole.journal"), before);
 }
 
 // A scheduler's own launcher, where it is installed.
@@ -366,6 +418,143 @@ TEST_F(CaptionJobTest, AFolderThatCannotBeWritten) {
   fs::permissions(folder_ / "p", fs::perms::owner_read | fs::perms::owner_exec);
   expect_error(caption({"p", "--sidecar"}), 2, "files cannot be written into this folder");
   fs::permissions(folder_ / "p", fs::perms::owner_all);
+}
+
+TEST_F(CaptionJobTest, IntoThePicturesThemselves) {
+  if (!can_write_descriptions()) GTEST_SKIP() << "built without libexempi";
+  make_picture("p/a.png", 1);
+  const std::string text = caption({"p/a.png"}).out;
+  const auto description = [&](const std::string& name) {
+    const std::string file = read(name);
+    const auto found = read_description(std::as_bytes(std::span(file)), name);
+    return found.ok() ? found->value_or("(none)") : found.status().message;
+  };
+  const test::Run run = caption({"p", "--embed"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  EXPECT_TRUE(exists("p/captions.journal"));
+  EXPECT_EQ(description("p/a.png") + "\n", as_description(text));
+  EXPECT_EQ(caption({"p/a.png"}).out, text);
+  EXPECT_THAT(caption({"p", "--embed"}).err, HasSubstr("1 made before"));
+  // From a journal, which then knows the changed picture.
+  make_picture("q/b.png", 2);
+  ASSERT_EQ(caption({"q", "--sidecar"}).code, 0);
+  const test::Run later = test::fastvlm(
+      {"caption", "--from-journal", "q/captions.journal", "--embed"}, {.folder = folder_.path()});
+  EXPECT_EQ(later.code, 0) << later.err;
+  EXPECT_EQ(description("q/b.png") + "\n", as_description(read("q/b.txt")));
+  EXPECT_THAT(caption({"q", "--sidecar"}).err, HasSubstr("1 made before"));
+  fs::copy_file(test::golden("image/lossy.webp"), folder_ / "p/c.webp");
+  const test::Run mixed = caption({"p", "--embed", "--existing", "append"});
+  EXPECT_EQ(mixed.code, 3);
+  EXPECT_THAT(mixed.err, HasSubstr("p/c.webp: captions are written into JPEG and PNG files"));
+}
+
+TEST_F(CaptionJobTest, NamesThatAreNoUtf8StayTwo) {
+  make_picture("p/\xFE.png", 1);
+  make_picture("p/\xFF.png", 2);
+  const test::Run run = caption({"p", "--out", "all.jsonl", "--sidecar"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(read("all.jsonl"), AllOf(HasSubstr("\"%FE.png\""), HasSubstr("\"%FF.png\"")));
+  EXPECT_TRUE(exists("p/\xFE.txt") && exists("p/\xFF.txt"));
+}
+
+TEST_F(CaptionJobTest, LongNames) {
+  make_picture("p/" + std::string(251, 'a') + ".png", 1);
+  make_picture("p/b.png", 2);
+  const test::Run fits = caption({"p", "--sidecar"});
+  EXPECT_EQ(fits.code, 0) << fits.err;
+  EXPECT_TRUE(exists("p/" + std::string(251, 'a') + ".txt"));
+  const test::Run too_long = caption({"p", "--sidecar", "--format", "json"});
+  EXPECT_EQ(too_long.code, 3) << too_long.err;
+  EXPECT_THAT(too_long.err, HasSubstr("its name is too long for this file system"));
+  EXPECT_TRUE(exists("p/b.json"));
+  expect_error(caption({"p", "--out", std::string(260, 'a') + ".jsonl"}), 1, "too long");
+}
+
+TEST_F(CaptionJobTest, WhatAnAttackFound) {
+  make_picture("p/a.png", 1);
+  expect_error(caption({"--list", ""}), 1, "--list: expected a text, found nothing");
+  write("utf16", "\xFF\xFEp");
+  expect_error(caption({"--list", "utf16"}), 2, "found UTF-16");
+  write("marked", "\xEF\xBB\xBFp/a.png\n");
+  EXPECT_EQ(caption({"--list", "marked"}).code, 0);
+  expect_error(caption({"p", "--memory", "-5M"}), 1, "expected a size as in 400M, found -5M");
+  // A journal that a picture's own text would be written into.
+  expect_error(caption({"p", "--sidecar", "--journal", "p/a.txt"}), 1, "is written already");
+  expect_error(caption({"p", "--sidecar", "--out", "p/./a.txt"}), 1, "is written already");
+  EXPECT_FALSE(exists("p/a.txt"));
+  const auto watch = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"watch", "p"});
+    return test::fastvlm(arguments, {.folder = folder_.path()});
+  };
+  expect_error(watch({"--gallery", "g.html"}), 1, "--gallery");
+  expect_error(watch({"q"}), 1, "expected one folder to watch, found 2");
+}
+
+TEST_F(CaptionJobTest, GalleryFromAJournalElsewhere) {
+  make_picture("p/a.png", 1);
+  ASSERT_EQ(caption({"p", "--sidecar"}).code, 0);
+  fs::create_directories(folder_ / "x");
+  const auto gallery = [&](const std::string& page) {
+    return test::fastvlm({"caption", "--from-journal", "../p/captions.journal", "--gallery", page},
+                         {.folder = folder_ / "x"});
+  };
+  ASSERT_EQ(gallery("g.html").code, 0);
+  EXPECT_THAT(read("x/g.html"), HasSubstr("data:image/webp"));
+  fs::remove(folder_ / "p/a.png");
+  const test::Run lost = gallery("h.html");
+  EXPECT_EQ(lost.code, 0);
+  EXPECT_THAT(lost.err, HasSubstr("--gallery: 1 picture of 1 not found"));
+}
+
+TEST_F(CaptionJobTest, AWatchedPictureThatSucceedsLater) {
+  write("p.bytes", "no picture");
+  make_picture("good.png", 1);
+  fs::create_directories(folder_ / "w");
+  std::vector<std::string> arguments = with_model({"w"});
+  arguments[0] = "watch";
+  arguments.insert(arguments.begin(), std::string(FASTVLM_BINARY_DIR) + "/fastvlm");
+  const pid_t child = start(arguments);
+  const auto becomes = [&](const std::function<bool()>& true_now) {
+    for (int i = 0; i < 3000 && !true_now(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return true_now();
+  };
+  EXPECT_TRUE(becomes([&] { return exists("w/captions.journal"); }));
+  fs::rename(folder_ / "p.bytes", folder_ / "w/a.png");
+  EXPECT_TRUE(
+      becomes([&] { return read("w/captions.journal").find("\"error\"") != std::string::npos; }));
+  fs::rename(folder_ / "good.png", folder_ / "w/a.png");
+  EXPECT_TRUE(becomes([&] { return exists("w/a.txt"); }));
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << read("err");
+  EXPECT_THAT(read("err"), Not(HasSubstr("failed: ")));
+}
+
+TEST_F(CaptionJobTest, AWatchedFolderThatGoes) {
+  make_picture("up/w/a.png", 1);
+  std::vector<std::string> arguments = with_model({"up/w", "--out", "all.jsonl", "--sidecar"});
+  arguments[0] = "watch";
+  arguments.insert(arguments.begin(), std::string(FASTVLM_BINARY_DIR) + "/fastvlm");
+  for (const char* renamed : {"up/w", "up"}) {
+    fs::remove(folder_ / "err");
+    const pid_t child = start(arguments);
+    for (int i = 0; i < 3000 && read("err").find("watching up/w") == std::string::npos; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    fs::rename(folder_ / renamed, folder_ / "elsewhere");
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 2);
+    EXPECT_THAT(read("err"), HasSubstr("up/w: was renamed or removed while it was watched"));
+    fs::rename(folder_ / "elsewhere", folder_ / renamed);
+  }
 }
 
 TEST_F(CaptionJobTest, WatchesAFolder) {

@@ -160,6 +160,36 @@ TEST_F(CaptionCommandTest, SectionsOfASchemaFile) {
   EXPECT_EQ(run({"--dry-base", "2"}).code, 1);  // of nothing
 }
 
+TEST_F(CaptionCommandTest, ObjectsThatNobodySaw) {
+  const std::filesystem::path folder = shared_folder_->path();
+  std::ofstream(folder / "pets.json") << R"({"introduction": "x", "sections": [
+      {"name": "pets", "title": "Cats", "choices": ["A kitten and a dog."]}]})";
+  std::ofstream(folder / "no_tags.json") << "[]";
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"caption", "a.png", "--model", "tiny", "--max-tokens", "60",
+                               "--schema", "pets.json", "--verify-objects"});
+    return test::fastvlm(more, {.folder = folder});
+  };
+  EXPECT_EQ(run({"--tags", "dog"}).out, "1. Cats – A kitten [unseen] and a dog.\n");
+  EXPECT_EQ(run({"--tags", "no_tags.json", "--format", "markdown"}).out,
+            "## Cats\n\nA kitten [unseen] and a dog [unseen].\n");
+  const test::Run as_json = run({"--tags", "dog, car", "--json"});
+  const auto value = json::parse(as_json.out, nullptr, false);
+  EXPECT_EQ(value["grounding"].dump(),
+            R"({"mentioned":["dog"],"not_mentioned":["car"],"unseen":[{"begin":12,"end":18,)"
+            R"("object":"cat","words":"kitten"}]})");
+  EXPECT_EQ(value["text"], "1. Cats – A kitten and a dog.");
+  const auto schema = json::parse(
+      *read_text_file(std::filesystem::path(FASTVLM_SOURCE_DIR) / "docs" / "caption.schema.json"));
+  EXPECT_THAT(test::schema_complaints(schema, value), IsEmpty());
+  for (const std::vector<std::string>& unknown :
+       {std::vector<std::string>{}, {"--tags", "auto"}, {"--tags", "none"}}) {
+    expect_error(run(unknown), 1, "--verify-objects: no tags are known");
+  }
+  EXPECT_EQ(run({"--tags", "dog", "--stream"}).code, 1);
+  EXPECT_EQ(caption({"a.png", "--verify-objects", "--tags", "dog", "--json-schema", "x"}).code, 1);
+}
+
 TEST_F(CaptionCommandTest, JsonOfASchemaFile) {
   const std::filesystem::path folder = shared_folder_->path();
   std::ofstream(folder / "facts.json") << R"({"type": "object", "properties": {

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <sstream>
@@ -105,6 +106,43 @@ TEST(AtomicFile, RefusedWriteLeavesNothing) {
   EXPECT_EQ(status.code, Code::kIo);
   EXPECT_THAT(status.message, HasSubstr("out.txt: cannot be written: File too large"));
   EXPECT_EQ(files_in(folder.path()), 0U);
+}
+
+// File systems take 255 bytes for a name, and temporary names are longer than those of the files.
+TEST(AtomicFile, LongNames) {
+  const test::TemporaryFolder folder;
+  const std::string longest = "\u00E9" + std::string(253, 'a');
+  ASSERT_TRUE(write_file_atomically(folder / longest, "x").ok());
+  EXPECT_EQ(*read_text_file(folder / longest), "x");
+  EXPECT_EQ(files_in(folder.path()), 1U);
+  const Status refused = write_file_atomically(folder / (longest + "a"), "x");
+  EXPECT_EQ(refused.code, Code::kInvalid) << "no fault of the disk";
+  EXPECT_THAT(refused.message, HasSubstr("its name is too long for this file system"));
+  {
+    // What a killed process leaves is found again by the whole name.
+    auto file = AtomicFile::create(folder / longest);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(files_in(folder.path()), 2U);
+    remove_abandoned_files(folder.path(), {longest});
+    EXPECT_EQ(files_in(folder.path()), 1U);
+  }
+}
+
+TEST(AtomicFile, TakesAttributes) {
+  const test::TemporaryFolder folder;
+  const fs::path path = folder / "a";
+  std::ofstream(path) << "old";
+  ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
+  const auto then = fs::file_time_type(std::chrono::hours(24 * 365));
+  fs::last_write_time(path, then);
+  auto file = AtomicFile::create(path);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->write(std::as_bytes(std::span("new", 3))).ok());
+  ASSERT_TRUE(file->take_attributes_of(path).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(*read_text_file(path), "new");
+  EXPECT_EQ(fs::status(path).permissions(), static_cast<fs::perms>(0640));
+  EXPECT_EQ(fs::last_write_time(path), then);
 }
 
 }  // namespace
