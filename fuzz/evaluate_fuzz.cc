@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "caption/objects.h"
 #include "evaluate/caption_files.h"
 #include "evaluate/meteor_normalizer.h"
-#include "evaluate/objects.h"
 #include "evaluate/ptb_tokenizer.h"
 #include "evaluate/rubric.h"
 

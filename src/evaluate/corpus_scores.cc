@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "base/strings.h"
-#include "evaluate/characters.h"
 #include "evaluate/rouge.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

@@ -7,8 +7,8 @@
 #include <unordered_map>
 
 #include "base/strings.h"
-#include "evaluate/characters.h"
 #include "evaluate/ptb_tokenizer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

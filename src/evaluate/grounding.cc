@@ -40,29 +40,13 @@ Facts facts_of(const EvaluatedImage& image, const ImageInstances& instances,
   return facts;
 }
 
-bool breaks(const std::string& word) {
-  return word == "." || word == ",";
-}
-
-// no dog, without a dog, not any dogs
-bool is_denied(const Words& words, const ObjectMention& mention) {
-  static const Kinds kDenials = {"no", "without", "not", "neither", "nor", "lacks", "absent"};
-  constexpr size_t kReach = 3;
-  for (size_t back = 1; back <= std::min(kReach, mention.word); ++back) {
-    const std::string& word = words[mention.word - back];
-    if (breaks(word)) return false;
-    if (kDenials.contains(word)) return true;
-  }
-  return false;
-}
-
 // "left" of "dog on the left"; empty when the words behind the mention name no third of the frame.
 std::string said_position(const Words& words, const ObjectMention& mention) {
   constexpr size_t kReach = 5;
   const size_t first = mention.word + mention.words;
   const size_t last = std::min(words.size(), first + kReach);
   for (size_t i = first; i + 1 < last; ++i) {
-    if (breaks(words[i])) return {};
+    if (is_break(words[i])) return {};
     const bool places =
         words[i] == "on" || words[i] == "in" || words[i] == "at" || words[i] == "to";
     if (!places || words[i + 1] != "the" || i + 2 >= words.size()) continue;

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "caption/objects.h"
 #include "caption/schema.h"
 #include "evaluate/evaluation_set.h"
 #include "evaluate/instances.h"
-#include "evaluate/objects.h"
 
 namespace fastvlm {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "evaluate/characters.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

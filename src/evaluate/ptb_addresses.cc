@@ -2,8 +2,8 @@
 // What comes from the web: addresses, names and tags with a sign in front, markup.
 #include <algorithm>
 
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

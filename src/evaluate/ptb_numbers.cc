@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers, and those whose parts are one token although a space stands between them: there it
 // becomes a no-break space.
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

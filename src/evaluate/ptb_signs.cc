@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signs: quotation marks, brackets, dashes, dots, smileys, and single characters.
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

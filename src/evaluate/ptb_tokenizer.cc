@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "base/strings.h"
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

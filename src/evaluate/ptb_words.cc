@@ -3,8 +3,8 @@
 // with an apostrophe.
 #include <array>
 
-#include "evaluate/characters.h"
 #include "evaluate/ptb_lexer.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/strings.h"
-#include "evaluate/objects.h"
+#include "caption/objects.h"
 #include "evaluate/tokenized.h"
 
 namespace fastvlm {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data files and pages of the project whose text the program carries.
+// Pages of the project whose text the program carries.
 #pragma once
 
 #include <string_view>
 
 namespace fastvlm {
 
-std::string_view coco_objects_text();  // data/coco_objects.txt
 std::string_view report_page_text();   // web/report.html; @DATA@ stands for its data
 std::string_view rating_page_text();   // web/rate.html
 std::string_view gallery_page_text();  // web/gallery.html; @DATA@ stands for its data

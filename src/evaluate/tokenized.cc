@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "evaluate/characters.h"
+#include "text/characters.h"
 
 namespace fastvlm {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Objects, grounding, rubric, factors, bootstrap.
+// Grounding, rubric, factors, bootstrap.
 #include "evaluate/grounding.h"
 
 #include <gmock/gmock.h>
@@ -17,30 +17,6 @@ namespace fastvlm {
 namespace {
 
 using testing::ElementsAre;
-
-std::vector<std::string> kinds_in(const std::string& text) {
-  std::vector<std::string> kinds;
-  for (const ObjectMention& mention : ObjectNames::coco().mentions(object_words(text))) {
-    kinds.push_back(mention.kind);
-  }
-  return kinds;
-}
-
-TEST(ObjectNames, KnowsCocosKinds) {
-  EXPECT_EQ(ObjectNames::coco().kinds().size(), 80U);
-  EXPECT_THAT(kinds_in("Two puppies and a hot dog, near the woman's buses."),
-              ElementsAre("dog", "hot dog", "person", "bus"));
-  EXPECT_THAT(kinds_in("a train station with toilet paper"), ElementsAre());
-  EXPECT_THAT(kinds_in("knives, wine glasses and teddy bears"),
-              ElementsAre("knife", "wine glass", "teddy bear"));
-  EXPECT_EQ(ObjectNames::coco().kind_of("tv"), "tv");
-  EXPECT_EQ(ObjectNames::coco().kind_of("octopus"), "");
-}
-
-TEST(ObjectNames, SaysWhichLineIsWrong) {
-  EXPECT_THAT(ObjectNames::parse("# names\ndog puppy\n", "f").status().message,
-              testing::HasSubstr("f: line 2"));
-}
 
 EvaluationSet one(const std::string& caption, std::vector<Tag> tags = {}) {
   return {{{"1", "", {"A dog on a couch."}, caption, std::move(tags), ""}}, {}};

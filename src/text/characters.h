@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Characters as the caption metrics see them: code points, their classes, and lower case as Java
-// writes it.
+// Characters as the caption metrics and the object names see them: code points, their classes, and
+// lower case as Java writes it.
 #pragma once
 
 #include <cstdint>

@@ -19,8 +19,19 @@ struct ObjectMention {
   size_t words;      // how many they are
 };
 
+struct TextRange {  // bytes of a text
+  size_t begin;
+  size_t end;
+};
+
 // The words of a text in small letters; the ends of sentences and clauses are "." and ",".
-std::vector<std::string> object_words(std::string_view text);
+// `places`, when given, becomes where each of them stands.
+std::vector<std::string> object_words(std::string_view text,
+                                      std::vector<TextRange>* places = nullptr);
+
+// Is the object said to be absent: no dog, without a dog, not any dogs?
+bool is_denied(const std::vector<std::string>& words, const ObjectMention& mention);
+bool is_break(std::string_view word);  // "." or ","
 
 class ObjectNames {
  public:

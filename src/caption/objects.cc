@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/objects.h"
+#include "caption/objects.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/strings.h"
-#include "evaluate/characters.h"
-#include "evaluate/text_files.h"
+#include "text/characters.h"
+#include "text/unicode.h"
 
 namespace fastvlm {
+
+extern const std::string_view kCocoObjects;  // made by the build
+
 namespace {
 
 constexpr std::string_view kBreaks = ".!?;:,";
@@ -33,25 +38,52 @@ std::vector<std::string> singulars(const std::string& word) {
 
 }  // namespace
 
-std::vector<std::string> object_words(std::string_view text) {
+std::vector<std::string> object_words(std::string_view text, std::vector<TextRange>* places) {
   std::vector<std::string> words;
   std::u32string word;
-  const auto close = [&] {
-    if (!word.empty()) words.push_back(to_utf8(word));
+  size_t begin = 0;
+  const auto add = [&](std::string found, size_t end) {
+    words.push_back(std::move(found));
+    if (places != nullptr) places->push_back({begin, end});
+  };
+  const auto close = [&](size_t end) {
+    if (!word.empty()) add(to_utf8(lower_case(word)), end);
     word.clear();
   };
-  for (const char32_t point : lower_case(code_points(text))) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_front(text.substr(at)).length;
+    const char32_t point = code_points(text.substr(at, length))[0];
     if (is_letter(point) || is_digit(point)) {
+      if (word.empty()) begin = at;
       word += point;
-      continue;
+    } else {
+      // dog's is the dog, don't one word; in both what follows the apostrophe names nothing.
+      close(at);
+      begin = at;
+      const bool breaks =
+          point < 0x80 && kBreaks.find(static_cast<char>(point)) != std::string::npos;
+      if (breaks) add(point == ',' ? "," : ".", at + length);
     }
-    // dog's is the dog, don't one word; in both what follows the apostrophe names nothing.
-    close();
-    const bool breaks = point < 0x80 && kBreaks.find(static_cast<char>(point)) != std::string::npos;
-    if (breaks) words.emplace_back(point == ',' ? "," : ".");
+    at += length;
   }
-  close();
+  close(text.size());
   return words;
+}
+
+bool is_break(std::string_view word) {
+  return word == "." || word == ",";
+}
+
+bool is_denied(const std::vector<std::string>& words, const ObjectMention& mention) {
+  static const std::set<std::string> kDenials = {"no",  "without", "not",   "neither",
+                                                 "nor", "lacks",   "absent"};
+  constexpr size_t kReach = 3;
+  for (size_t back = 1; back <= std::min(kReach, mention.word); ++back) {
+    const std::string& word = words[mention.word - back];
+    if (is_break(word)) return false;
+    if (kDenials.contains(word)) return true;
+  }
+  return false;
 }
 
 Result<ObjectNames> ObjectNames::parse(std::string_view text, const std::string& name) {
@@ -83,7 +115,7 @@ Result<ObjectNames> ObjectNames::parse(std::string_view text, const std::string&
 }
 
 const ObjectNames& ObjectNames::coco() {
-  static const Result<ObjectNames> kNames = parse(coco_objects_text(), "data/coco_objects.txt");
+  static const Result<ObjectNames> kNames = parse(kCocoObjects, "data/coco_objects.txt");
   return *kNames;
 }
 
