@@ -26,6 +26,7 @@ void add_evaluate(CLI::App& program, Command& chosen);
 void add_rate(CLI::App& program, Command& chosen);
 void add_bench(CLI::App& program, Command& chosen);
 void add_quantize(CLI::App& program, Command& chosen);
+void add_dataset(CLI::App& program, Command& chosen);
 void add_dev(CLI::App& program, Command& chosen);
 
 }  // namespace fastvlm::cli

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "detect/detector.h"
 #include "evaluate/average_precision.h"
-#include "evaluate/instances.h"
+#include "dataset/instances.h"
 
 namespace fastvlm::cli {
 

@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
   add_rate(program, chosen);
   add_bench(program, chosen);
   add_quantize(program, chosen);
+  add_dataset(program, chosen);
   add_dev(program, chosen);
   if (const Status status = check_empty_values(argc, argv); !status.ok()) return report(status);
   try {

@@ -12,7 +12,7 @@
 #include "caption/objects.h"
 #include "caption/schema.h"
 #include "evaluate/evaluation_set.h"
-#include "evaluate/instances.h"
+#include "dataset/instances.h"
 
 namespace fastvlm {
 

@@ -5,7 +5,7 @@
 
 #include "evaluate/evaluation_json.h"
 #include "evaluate/page_data.h"
-#include "evaluate/picture_file.h"
+#include "dataset/picture_file.h"
 #include "evaluate/text_files.h"
 #include "evaluate/thumbnail.h"
 

@@ -16,6 +16,11 @@ Status append(const Tokenizer& tokenizer, std::string_view text, Trust trust,
   return {};
 }
 
+// Ends a question and begins its answer.
+std::string answer_header() {
+  return cat(kTurnEnd, "\n", kTurnStart, "assistant\n");
+}
+
 }  // namespace
 
 Result<std::vector<TokenId>> conversation_ids(const Tokenizer& tokenizer, std::string_view question,
@@ -32,7 +37,6 @@ Result<std::vector<TokenId>> conversation_ids(const Tokenizer& tokenizer, std::s
   const bool first = order == PromptOrder::kImageFirst;
   const std::string opening =
       cat(kTurnStart, "system\nYou are a helpful assistant.", kTurnEnd, "\n", kTurnStart);
-  const std::string closing = cat(kTurnEnd, "\n", kTurnStart, "assistant\n");
   std::vector<TokenId> ids;
   FASTVLM_RETURN_IF_ERROR(append(tokenizer, opening, Trust::kTrusted, ids));
   if (first) {
@@ -42,8 +46,21 @@ Result<std::vector<TokenId>> conversation_ids(const Tokenizer& tokenizer, std::s
   FASTVLM_RETURN_IF_ERROR(
       append(tokenizer, cat(first ? "\n" : "user\n", question), Trust::kUser, ids));
   if (!first) ids.push_back(kImageToken);
-  FASTVLM_RETURN_IF_ERROR(append(tokenizer, closing, Trust::kTrusted, ids));
+  FASTVLM_RETURN_IF_ERROR(append(tokenizer, answer_header(), Trust::kTrusted, ids));
   return ids;
+}
+
+Status append_answer(const Tokenizer& tokenizer, std::string_view answer,
+                     std::vector<TokenId>& ids) {
+  FASTVLM_RETURN_IF_ERROR(append(tokenizer, answer, Trust::kUser, ids));
+  return append(tokenizer, cat(kTurnEnd, "\n"), Trust::kTrusted, ids);
+}
+
+Status append_question(const Tokenizer& tokenizer, std::string_view question,
+                       std::vector<TokenId>& ids) {
+  FASTVLM_RETURN_IF_ERROR(append(tokenizer, kTurnStart, Trust::kTrusted, ids));
+  FASTVLM_RETURN_IF_ERROR(append(tokenizer, cat("user\n", question), Trust::kUser, ids));
+  return append(tokenizer, answer_header(), Trust::kTrusted, ids);
 }
 
 }  // namespace fastvlm

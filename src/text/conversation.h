@@ -23,4 +23,11 @@ enum class PromptOrder {
 Result<std::vector<TokenId>> conversation_ids(const Tokenizer& tokenizer, std::string_view question,
                                               PromptOrder order);
 
+// What follows in a conversation that is learnt from: an answer with the end of its turn,
+// "<|im_end|>\n", and the next question with the header of its answer. Both texts are users' texts.
+Status append_answer(const Tokenizer& tokenizer, std::string_view answer,
+                     std::vector<TokenId>& ids);
+Status append_question(const Tokenizer& tokenizer, std::string_view question,
+                       std::vector<TokenId>& ids);
+
 }  // namespace fastvlm
