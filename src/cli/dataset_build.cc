@@ -10,6 +10,7 @@
 #include "cli/find_detector.h"
 #include "cli/flags.h"
 #include "cli/progress.h"
+#include "cli/teacher_flags.h"
 #include "dataset/coco_teacher.h"
 #include "image/decode.h"
 
@@ -23,7 +24,7 @@ struct BuildCommand {
   std::string images;
   std::string annotations;
   std::string captions;
-  std::string teacher = "coco";
+  TeacherFlags teacher;
   std::string tags = "annotations";
   std::string detector;
   PromptFlags prompt;
@@ -74,14 +75,9 @@ class Tagger {
   std::optional<LoadedDetector> loaded_;
 };
 
-// What was made of the chosen pictures.
-struct Made {
-  SplitSamples samples;
-  std::vector<SampleFailure> failures;
-};
-
-Result<DatasetSample> make_sample(const ChosenPicture& chosen, const Tagger& tagger,
-                                  const std::string& prompt, uint64_t seed) {
+// The sample of a picture; its answer is left to a teacher on the network.
+Result<DatasetSample> make_sample(const BuildCommand& command, const ChosenPicture& chosen,
+                                  const Tagger& tagger, const std::string& prompt) {
   FASTVLM_ASSIGN(const Image image, load_image(chosen.path));
   CocoPicture picture = chosen.picture;
   if (picture.width <= 0 || picture.height <= 0) {
@@ -90,9 +86,24 @@ Result<DatasetSample> make_sample(const ChosenPicture& chosen, const Tagger& tag
   }
   FASTVLM_ASSIGN(const std::vector<Tag> tags, tagger.tags(picture, image));
   DatasetSample sample = question_sample(chosen, tags, prompt);
-  FASTVLM_ASSIGN(sample.gpt, coco_answer(picture, look_of(image), seed));
+  if (command.teacher.is_coco()) {
+    FASTVLM_ASSIGN(sample.gpt, coco_answer(picture, look_of(image), command.output.seed));
+  }
   return sample;
 }
+
+// Samples of pictures, and why others have none.
+struct Made {
+  std::vector<ChosenPicture> chosen;  // of each sample
+  std::vector<DatasetSample> samples;
+  std::vector<SampleFailure> failures;
+
+  SplitSamples by_split() const {
+    SplitSamples splits;
+    for (size_t i = 0; i < samples.size(); ++i) splits[chosen[i].split].push_back(samples[i]);
+    return splits;
+  }
+};
 
 Result<Made> make_samples(const BuildCommand& command, const std::vector<ChosenPicture>& pictures,
                           const Tagger& tagger, const std::string& prompt) {
@@ -102,9 +113,10 @@ Result<Made> make_samples(const BuildCommand& command, const std::vector<ChosenP
   counts.total = pictures.size();
   for (const ChosenPicture& chosen : pictures) {
     if (stop_asked()) return error(Code::kInterrupted, "interrupted; nothing was written", "");
-    auto sample = make_sample(chosen, tagger, prompt, command.output.seed);
+    auto sample = make_sample(command, chosen, tagger, prompt);
     if (sample.ok()) {
-      made.samples[chosen.split].push_back(std::move(*sample));
+      made.chosen.push_back(chosen);
+      made.samples.push_back(std::move(*sample));
       ++counts.made;
     } else {
       made.failures.push_back({chosen.image, sample.status()});
@@ -113,6 +125,25 @@ Result<Made> make_samples(const BuildCommand& command, const std::vector<ChosenP
     progress.show(counts);
   }
   return made;
+}
+
+// Puts a teacher's answers into the samples; what has none becomes a failure.
+Status take_answers(const BuildCommand& command, bool seven_sections, Made& made) {
+  FASTVLM_ASSIGN(auto answers, ask_teacher_for(command.teacher, seven_sections, command.output.out,
+                                               made.chosen, made.samples, command.quiet));
+  Made answered;
+  answered.failures = std::move(made.failures);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (!answers[i].ok()) {
+      answered.failures.push_back({made.chosen[i].image, answers[i].status()});
+      continue;
+    }
+    made.samples[i].gpt = std::move(*answers[i]);
+    answered.samples.push_back(std::move(made.samples[i]));
+    answered.chosen.push_back(std::move(made.chosen[i]));
+  }
+  made = std::move(answered);
+  return {};
 }
 
 Result<std::string> digest_of(const std::string& path) {
@@ -125,13 +156,14 @@ Result<std::string> digest_of(const std::string& path) {
 Result<DatasetSettings> settings_of(const BuildCommand& command, const SplitShares& shares,
                                     const Tagger& tagger, const std::string& prompt) {
   FASTVLM_ASSIGN(std::string annotations, digest_of(command.annotations));
-  DatasetSettings settings = {{"teacher", command.teacher},
-                              {"tags", tagger.description()},
-                              {"prompt_sha256", sha256_hex(prompt)},
-                              {"seed", cat(command.output.seed)},
-                              {"split", shares_text(shares)},
-                              {"limit", command.limit == 0 ? "none" : cat(command.limit)},
-                              {"annotations_sha256", std::move(annotations)}};
+  DatasetSettings settings = {
+      {"teacher", command.teacher.is_coco() ? "coco" : command.teacher.model},
+      {"tags", tagger.description()},
+      {"prompt_sha256", sha256_hex(prompt)},
+      {"seed", cat(command.output.seed)},
+      {"split", shares_text(shares)},
+      {"limit", command.limit == 0 ? "none" : cat(command.limit)},
+      {"annotations_sha256", std::move(annotations)}};
   if (!command.captions.empty()) {
     FASTVLM_ASSIGN(std::string captions, digest_of(command.captions));
     settings.emplace_back("captions_sha256", std::move(captions));
@@ -147,7 +179,8 @@ void note_left_out(const PictureChoice& choice) {
 }
 
 Exit BuildCommand::run() const {
-  if (teacher == "coco" && captions.empty()) {
+  if (const Status bad = teacher.check(); !bad.ok()) return report(bad);
+  if (teacher.is_coco() && captions.empty()) {
     return report(error(Code::kUsage, "--teacher coco: expected --captions FILE",
                         "give COCO's captions_*.json that belongs to the annotations"));
   }
@@ -165,14 +198,18 @@ Exit BuildCommand::run() const {
   if (!pictures.ok()) return report(pictures.status());
   const auto choice =
       choose_pictures(*pictures, {images, limit > 0 ? std::optional(limit) : std::nullopt,
-                                  output.seed, *shares, teacher == "coco"});
+                                  output.seed, *shares, teacher.is_coco()});
   if (!choice.ok()) return report(choice.status());
   if (!quiet) note_left_out(*choice);
   if (const Status bad = prepare_dataset_folder(output.out); !bad.ok()) return report(bad);
   stop_politely();
-  const auto made = make_samples(*this, choice->pictures, *tagger, *text);
+  auto made = make_samples(*this, choice->pictures, *tagger, *text);
   if (!made.ok()) return report(made.status());
-  return finish_dataset(output, made->samples, *settings, made->failures,
+  if (!teacher.is_coco()) {
+    const Status status = take_answers(*this, *text == seven_point_prompt(), *made);
+    if (!status.ok()) return report(status);
+  }
+  return finish_dataset(output, made->by_split(), *settings, made->failures,
                         {{"missing", choice->missing},
                          {"without_captions", choice->without_captions},
                          {"doubled", choice->doubled}});
@@ -187,10 +224,6 @@ void add_dataset_build(CLI::App& dataset, Command& chosen) {
   app->add_option("--images", command->images, "Folder of the pictures")->required();
   app->add_option("--annotations", command->annotations, "COCO's instances_*.json")->required();
   app->add_option("--captions", command->captions, "COCO's captions_*.json");
-  app->add_option("--teacher", command->teacher,
-                  "Who answers: coco (composed from captions and boxes, no network)")
-      ->check(CLI::IsMember({"coco"}))
-      ->capture_default_str();
   app->add_option("--limit", command->limit,
                   "At most this many pictures, chosen by the seed [all]");
   app->add_option("--tags", command->tags, "Object tags in the questions")
@@ -198,6 +231,7 @@ void add_dataset_build(CLI::App& dataset, Command& chosen) {
       ->capture_default_str();
   app->add_option("--detector", command->detector,
                   "YOLO weights for --tags detector: file or pulled name [yolo11n, if pulled]");
+  command->teacher.add_to(*app);
   command->prompt.add_prompt_to(*app);
   command->output.add_to(*app);
   app->add_flag("--quiet", command->quiet, "No progress and no notes");

@@ -63,9 +63,9 @@ struct Mentions {
 };
 
 bool means_one(const std::vector<std::string>& words, const ObjectMention& mention) {
-  static const std::set<std::string, std::less<>> kMany = {"people", "men",    "women", "children",
-                                                           "kids",   "geese",  "crowd", "couple",
-                                                           "family", "friends"};
+  static const std::set<std::string, std::less<>> kMany = {
+      "people", "men",     "women",   "children", "kids",    "geese",   "crowd", "couple",
+      "family", "friends", "luggage", "baggage",  "cutlery", "traffic", "fruit", "produce"};
   const std::string& last = words[mention.word + mention.words - 1];
   return !kMany.contains(last) && !(last.ends_with('s') && !last.ends_with("ss"));
 }
@@ -89,7 +89,7 @@ std::map<std::string, Mentions> mentions_of(const CocoScene& scene) {
 
 // What at least two captions call it, else the kind's own name.
 std::string name_of(const KindGroup& group, const Mentions& mentions) {
-  std::string name = group.kind == "tv" ? "TV" : group.kind;
+  std::string name = group.plain_name();
   if (group.objects.size() != 1 || group.crowd) return name;
   size_t most = 1;
   for (const auto& [called, count] : mentions.names) {
@@ -126,8 +126,19 @@ std::vector<KindGroup> groups_of(const CocoPicture& picture, const Frame& frame)
 }  // namespace
 
 std::string KindGroup::the_largest() const {
+  if (objects.size() == 1 && !crowd) return "the " + name;
+  const std::string many = plural_of(plain_name());
+  return objects.size() == 2 && !crowd ? cat("the larger of the two ", many)
+                                       : cat("the largest of the ", many);
+}
+
+std::string KindGroup::any_one() const {
   return objects.size() == 1 && !crowd ? "the " + name
-                                       : cat("the largest of the ", plural_of(kind));
+                                       : cat("one of the ", plural_of(plain_name()));
+}
+
+std::string KindGroup::plain_name() const {
+  return kind == "tv" ? "TV" : kind;
 }
 
 CocoScene scene_from(const CocoPicture& picture) {

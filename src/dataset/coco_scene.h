@@ -19,8 +19,10 @@ struct KindGroup {
   std::vector<const Instance*> objects;  // without crowds, the largest first
   bool crowd = false;                    // there is a crowd besides
 
-  // "the woman", or "the largest of the dogs".
+  // "the woman", "the larger of the two dogs", "the largest of the dogs".
   std::string the_largest() const;
+  std::string any_one() const;     // "the woman", "one of the dogs"
+  std::string plain_name() const;  // the kind's own: "TV"
   const Instance& largest() const { return *objects.front(); }
 };
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "caption/objects.h"
 #include "caption/schema.h"
 #include "dataset/coco_scene.h"
 #include "dataset/phrases.h"
@@ -35,7 +36,8 @@ class Writer {
       : scene_(scene_from(picture)),
         look_(look),
         choice_(seed, picture.id),
-        used_(scene_.sentences.size(), false) {
+        used_(scene_.sentences.size(), false),
+        opening_(choice_.next()) {
     for (const KindGroup& group : scene_.groups) kinds_.push_back(group.kind);
     kinds_.insert(kinds_.end(), scene_.crowds.begin(), scene_.crowds.end());
     place_ = scene_of(scene_.words, kinds_);
@@ -63,8 +65,10 @@ class Writer {
 
   std::string take(size_t caption) {
     used_[caption] = true;
-    return completed(scene_.sentences[caption],
-                     choice_.of(Choices{"The picture shows", "There is", "In view is"}));
+    // No two captions of an answer are opened in the same way.
+    static const Choices kOpenings = {"The picture shows", "There is", "In view is", "One sees",
+                                      "Here is"};
+    return completed(scene_.sentences[caption], kOpenings[opening_++ % kOpenings.size()]);
   }
 
   // The unused caption with the highest value of `worth`, if one is above 0.
@@ -80,6 +84,15 @@ class Writer {
     return best < scene_.sentences.size() ? take(best) : "";
   }
 
+  // Captions that the others bear out are less likely to be wrong, and so are those that speak of
+  // the scene rather than of the picture.
+  double trust_in(size_t caption) const {
+    static const std::set<std::string, std::less<>> kAside = {"we", "this", "i", "you"};
+    const std::string first = scene_.words[caption].empty() ? "" : scene_.words[caption].front();
+    const double rank = static_cast<double>(caption) / static_cast<double>(scene_.sentences.size());
+    return (kAside.contains(first) ? 0.3 : 1.0) * (1 - 0.5 * rank);
+  }
+
   std::string main_focus() {
     const std::string described = take(0);
     const KindGroup* main = main_group();
@@ -87,6 +100,11 @@ class Writer {
     const std::string name = main->the_largest();
     const std::string_view part = share_words(share_of(main->largest(), scene_.frame));
     const std::string_view where = position_words(main->largest(), scene_.frame);
+    if (where == kEverywhere) {
+      return joined(
+          {described, choice_.of(Choices{cat(capitalised(name), " reaches ", where, "."),
+                                         cat("It is ", name, " that reaches ", where, ".")})});
+    }
     return joined(
         {described,
          choice_.of(Choices{
@@ -104,8 +122,8 @@ class Writer {
       const size_t count = group.objects.size() - (i == 0 ? 1 : 0);
       if (count > 0) {
         const bool more = i == 0;
-        const std::string item = counted(more ? "other " + group.kind : group.name, count);
-        items.push_back(more && count == 1 ? "another " + group.kind : item);
+        const std::string item = counted(more ? "other " + group.plain_name() : group.name, count);
+        items.push_back(more && count == 1 ? "another " + group.plain_name() : item);
       }
       if (group.crowd) items.push_back(crowd_of(group.kind));
     }
@@ -125,8 +143,9 @@ class Writer {
     }
     const std::string more = take_best([&](size_t i) {
       const std::set<std::string> words(scene_.words[i].begin(), scene_.words[i].end());
-      return static_cast<double>(std::count_if(
-          words.begin(), words.end(), [&](const auto& word) { return !said.contains(word); }));
+      const auto added = std::count_if(words.begin(), words.end(),
+                                       [&](const auto& word) { return !said.contains(word); });
+      return static_cast<double>(added) * trust_in(i);
     });
     const std::vector<std::string> items = other_objects();
     if (items.empty()) {
@@ -134,7 +153,7 @@ class Writer {
           {more, choice_.of(Choices{"Little else stands out.", "Nothing else draws much attention.",
                                     "The rest of the picture stays in the background."})});
     }
-    const std::string list = listed(items);
+    const std::string list = enumerated(items);
     return joined({choice_.of(Choices{cat("Also in the picture: ", list, "."),
                                       cat("The picture also shows ", list, "."),
                                       cat("Besides that one can see ", list, ".")}),
@@ -146,7 +165,7 @@ class Writer {
     const KindGroup* main = main_group();
     for (size_t i = 1; i < scene_.groups.size() && sentences.size() < kMostRelations; ++i) {
       const KindGroup& other = scene_.groups[i];
-      const std::string name = other.the_largest();
+      const std::string name = other.any_one();
       sentences.push_back(
           cat(capitalised(name), " is ",
               relation_words(other.largest(), main->largest(), main->the_largest(), scene_.frame),
@@ -154,7 +173,7 @@ class Writer {
     }
     if (main != nullptr && sentences.size() < kMostRelations && main->objects.size() > 1) {
       sentences.push_back(
-          cat("Another ", main->kind, " is ",
+          cat("Another ", main->plain_name(), " is ",
               relation_words(*main->objects[1], main->largest(), "the largest one", scene_.frame),
               "."));
     }
@@ -173,22 +192,24 @@ class Writer {
         "on",      "next",  "behind", "above", "near",    "beside", "under", "over",
         "between", "front", "below",  "top",   "beneath", "around", "along", "inside"};
     const auto& words = scene_.words[caption];
-    return static_cast<double>(std::count_if(
-        words.begin(), words.end(), [&](const auto& word) { return kWords.contains(word); }));
+    const auto count = std::count_if(words.begin(), words.end(),
+                                     [&](const auto& word) { return kWords.contains(word); });
+    return static_cast<double>(count) * trust_in(caption);
   }
 
   std::string activities_and_interactions() {
-    const auto actions = [&](size_t i) {
-      return static_cast<double>(verbs_of(scene_.sentences[i]).actions.size());
-    };
     note_actions();
+    const auto actions = [&](size_t i) {
+      const bool any = !actions_.empty() && !verbs_of(scene_.sentences[i]).actions.empty();
+      return any ? trust_in(i) : 0;
+    };
     const std::string first = take_best(actions);
     if (!first.empty()) {
       const bool more = scene_.sentences.size() > 3 && choice_.below(2) == 0;
       return joined({first, more ? take_best(actions) : ""});
     }
     if (!actions_.empty()) {
-      return cat("What is going on is ", listed(actions_), ".");
+      return cat("What is going on is ", enumerated(actions_), ".");
     }
     const bool people = has_kind("person");
     if (people) {
@@ -200,8 +221,27 @@ class Writer {
                               "No action is going on; everything is at rest."});
   }
 
+  // Is there anybody or anything that can act? A book that is "sitting" on a bed does nothing.
+  bool has_actor() const {
+    static const std::set<std::string, std::less<>> kActors = {
+        "person",   "bird",  "cat",   "dog",     "horse", "sheep",      "cow",
+        "elephant", "bear",  "zebra", "giraffe", "car",   "motorcycle", "airplane",
+        "bus",      "train", "truck", "boat",    "kite"};
+    const auto acts = [](const std::string& kind) { return kActors.contains(kind); };
+    if (std::any_of(kinds_.begin(), kinds_.end(), acts)) return true;
+    const auto naming = std::count_if(
+        scene_.words.begin(), scene_.words.end(), [&](const std::vector<std::string>& words) {
+          const auto mentions = ObjectNames::coco().mentions(words);
+          return std::any_of(mentions.begin(), mentions.end(),
+                             [&](const ObjectMention& mention) { return acts(mention.kind); });
+        });
+    // One caption of several may mean something else: an "mp3 player".
+    return naming > (scene_.words.size() > 2 ? 1 : 0);
+  }
+
   // All that the captions say is being done, the most typical caption first.
   void note_actions() {
+    if (!has_actor()) return;
     for (const std::string& sentence : scene_.sentences) {
       for (const std::string& action : verbs_of(sentence).actions) {
         if (std::find(actions_.begin(), actions_.end(), action) == actions_.end()) {
@@ -260,15 +300,15 @@ class Writer {
 
   std::string style() {
     const std::string_view light = look_.brightness > 0.6    ? "bright"
-                                   : look_.brightness > 0.45 ? "evenly lit"
-                                   : look_.brightness > 0.3  ? "rather subdued"
-                                                             : "dark";
+                                   : look_.brightness > 0.42 ? "even"
+                                   : look_.brightness > 0.27 ? "subdued"
+                                                             : "dim";
     const std::string_view contrast = look_.contrast > 0.27   ? "strong contrasts"
                                       : look_.contrast > 0.18 ? "moderate contrasts"
                                                               : "soft contrasts";
     const std::string colors = color_words();
     const std::string measured = choice_.of(
-        Choices{cat("The picture is ", light, ", with ", contrast, " and ", colors, "."),
+        Choices{cat("The picture has ", light, " light, ", contrast, " and ", colors, "."),
                 cat("The light is ", light, "; there are ", contrast, " and ", colors, "."),
                 cat(capitalised(std::string(contrast)), " and ", colors, " go with a ",
                     mood_words(), " mood; the light is ", light, ".")});
@@ -277,7 +317,7 @@ class Writer {
   }
 
   std::string color_words() const {
-    if (look_.saturation < 0.02) return "no colors but shades of gray";
+    if (look_.saturation < 0.02) return "hardly any color";
     const std::string_view strength = look_.saturation > 0.35   ? "vivid"
                                       : look_.saturation > 0.18 ? "natural"
                                                                 : "muted";
@@ -288,7 +328,7 @@ class Writer {
   }
 
   std::string_view mood_words() const {
-    if (look_.brightness < 0.3) return "somber";
+    if (look_.brightness < 0.22) return "somber";
     if (look_.saturation > 0.3 || look_.brightness > 0.6) return "lively";
     return look_.contrast < 0.18 ? "quiet" : "matter-of-fact";
   }
@@ -297,6 +337,7 @@ class Writer {
   PictureLook look_;
   SeededChoice choice_;
   std::vector<bool> used_;  // captions
+  uint64_t opening_;
   std::vector<std::string> kinds_;
   std::vector<std::string> actions_;
   ScenePhrase place_;

@@ -175,12 +175,25 @@ bool begins_with_many(const std::string& word) {
   return kMany.contains(word);
 }
 
+// "a man and a woman", but not "a black and white dog" nor "a man in a coat and a hat".
+bool joins_two_things(const std::vector<std::string>& words, size_t end) {
+  static const Words kDescribes = {"in", "with", "wearing", "on"};
+  for (size_t i = 0; i + 1 < end; ++i) {
+    if (kDescribes.contains(words[i])) return false;
+    if (words[i] != "and") continue;
+    const std::string& next = words[i + 1];
+    return next == "a" || next == "an" || next == "the" || next == "another" || next == "his" ||
+           next == "her" || begins_with_many(next);
+  }
+  return false;
+}
+
 // Is what the words up to `end` name more than one thing?
 bool names_many(const std::vector<std::string>& words, size_t end) {
   static const Words kGroups = {"group", "couple", "number", "bunch", "crowd",
                                 "pair",  "herd",   "flock",  "team",  "lot"};
   const auto last = words.begin() + static_cast<std::ptrdiff_t>(end);
-  if (std::find(words.begin(), last, "and") != last) return true;
+  if (joins_two_things(words, end)) return true;
   if (begins_with_many(words[0])) return true;
   if (words[0] == "a" || words[0] == "an" || words[0] == "one" || words[0] == "this") {
     return std::any_of(words.begin(), last,
@@ -257,7 +270,7 @@ std::string counted(const std::string& name, size_t count) {
   return count < kNumbers.size() ? cat(kNumbers[count], " ", many) : cat("more than ten ", many);
 }
 
-std::string listed(const std::vector<std::string>& items) {
+std::string enumerated(const std::vector<std::string>& items) {
   std::string text;
   for (size_t i = 0; i < items.size(); ++i) {
     if (i > 0) text += i + 1 == items.size() ? " and " : ", ";
@@ -304,13 +317,14 @@ CaptionVerbs verbs_of(std::string_view sentence) {
     const std::string& before = words[i - 1];
     const bool relative = before == "that" || before == "who" || before == "which";
     if ((word == "is" || word == "are") && !relative) verbs.finite = true;
-    const Verb* verb = verb_with_ing(word);
+    const bool quality = before == "a" || before == "an" || before == "the";  // "a standing lamp"
+    const Verb* verb = quality ? nullptr : verb_with_ing(word);
     if (verb != nullptr && !kNoActions.contains(word)) verbs.actions.emplace_back(verb->ing);
     if (verb != nullptr && verbs.gap == 0 && !verbs.finite && i <= 8 &&
         ends_a_noun_phrase(before) && !may_be_of_another_noun(words, i)) {
       verbs.gap = i;
     }
-    if (verb != nullptr || i > 6 || !ends_a_noun_phrase(before)) continue;
+    if (verb != nullptr || quality || i > 6 || !ends_a_noun_phrase(before)) continue;
     const std::string_view action = action_of(word, names_many(words, i));
     if (action.empty()) continue;
     verbs.finite = true;

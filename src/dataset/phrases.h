@@ -13,7 +13,7 @@ std::string plural_of(const std::string& name);     // "dogs", "knives", "pieces
 std::string with_article(const std::string& name);  // "a dog", "an oven", "a pair of scissors"
 // "a dog", "two dogs", "more than ten dogs".
 std::string counted(const std::string& name, size_t count);
-std::string listed(const std::vector<std::string>& items);  // "a, b and c"
+std::string enumerated(const std::vector<std::string>& items);  // "a, b and c"
 std::string capitalised(std::string text);
 std::string with_small_start(std::string text);
 

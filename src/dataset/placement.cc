@@ -40,15 +40,27 @@ double part_within(const Instance& object, const Instance& other) {
   return width > 0 && height > 0 ? width * height / std::max(1.0, box_area(object)) : 0;
 }
 
-// What the sizes and lower edges of two things tell of their distance: ", farther back", or
-// nothing.
-std::string_view depth_words(const Instance& object, const Instance& other, const Frame& frame) {
-  if (kHigh.contains(object.kind) || kHigh.contains(other.kind)) return {};
+enum class Depth { kAlike, kBehind, kInFront };
+
+// What sizes and lower edges tell of the distance of two things on one ground.
+Depth depth_of(const Instance& object, const Instance& other, const Frame& frame) {
+  const auto tells = [](const Instance& one) {
+    return !kHigh.contains(one.kind) && !kSmallThings.contains(one.group);
+  };
+  if (!tells(object) || !tells(other)) return Depth::kAlike;
   const double lower = (bottom(object) - bottom(other)) / frame.height;
-  if (box_area(object) * 4 < box_area(other) && lower < -0.08)
-    return " and seems to be farther back";
-  if (box_area(object) > box_area(other) * 4 && lower > 0.08) return " and closer to the camera";
-  return {};
+  if (box_area(object) * 4 < box_area(other) && lower < -0.08) return Depth::kBehind;
+  if (box_area(object) > box_area(other) * 4 && lower > 0.08) return Depth::kInFront;
+  return Depth::kAlike;
+}
+
+bool lies_on(const Instance& object, const Instance& other) {
+  return part_within(object, other) > 0.7 && kSupports.contains(other.kind) &&
+         kSmallThings.contains(object.group);
+}
+
+bool lies_in(const Instance& object, const Instance& other) {
+  return part_within(object, other) > 0.7 && other.kind == "bowl" && object.group == "food";
 }
 
 }  // namespace
@@ -80,7 +92,7 @@ std::string_view position_words(const Instance& object, const Frame& frame) {
       {"on the left", "in the center", "on the right"},
       {"in the lower left", "at the bottom", "in the lower right"}};
   if (object.width > 0.8 * frame.width && object.height > 0.7 * frame.height) {
-    return "across most of the frame";
+    return kEverywhere;
   }
   const auto third = [](double at, double size) {
     return static_cast<size_t>(std::clamp(3 * at / std::max(1.0, size), 0.0, 2.0));
@@ -90,19 +102,23 @@ std::string_view position_words(const Instance& object, const Frame& frame) {
 
 std::string relation_words(const Instance& object, const Instance& other,
                            const std::string& other_name, const Frame& frame) {
-  const double within = part_within(object, other);
-  if (within > 0.7 && kSupports.contains(other.kind) && kSmallThings.contains(object.group)) {
-    return cat("on ", other_name);
-  }
+  if (lies_on(object, other)) return cat("on ", other_name);
+  if (lies_on(other, object)) return cat("under ", other_name);
+  if (lies_in(object, other)) return cat("in ", other_name);
   const double right = (center_x(object) - center_x(other)) / std::max(1.0, frame.width);
   const double below = (center_y(object) - center_y(other)) / std::max(1.0, frame.height);
-  const std::string_view depth = depth_words(object, other, frame);
-  if (within > 0.6) return cat("right at ", other_name, ", where the two overlap");
-  if (std::abs(right) < 0.08 && std::abs(below) < 0.08) return cat("close to ", other_name, depth);
+  const Depth depth = depth_of(object, other, frame);
+  if (part_within(object, other) > 0.6) return cat("right by ", other_name);
+  if (std::abs(right) < 0.08 && std::abs(below) < 0.08) return cat("close to ", other_name);
   if (std::abs(right) >= std::abs(below)) {
-    return cat(right < 0 ? "to the left of " : "to the right of ", other_name, depth);
+    return cat(right < 0 ? "to the left of " : "to the right of ", other_name,
+               depth == Depth::kBehind    ? ", farther back"
+               : depth == Depth::kInFront ? ", closer to the camera"
+                                          : "");
   }
-  return cat(below < 0 ? "above " : "below ", other_name, depth);
+  if (depth == Depth::kBehind) return cat("behind ", other_name);
+  if (depth == Depth::kInFront) return cat("in front of ", other_name);
+  return cat(below < 0 ? "above " : "below ", other_name);
 }
 
 }  // namespace fastvlm

@@ -17,7 +17,9 @@ struct Frame {  // of the picture, in pixels
 double share_of(const Instance& object, const Frame& frame);  // of the frame's area, 0 to 1
 std::string_view share_words(double share);                   // "about a third"
 
-// "in the upper left", "in the center", "across most of the frame".
+inline constexpr std::string_view kEverywhere = "across most of the frame";
+
+// "in the upper left", "in the center", kEverywhere.
 std::string_view position_words(const Instance& object, const Frame& frame);
 
 // How `object` stands to `other`, to follow "is": "to the left of the dog". Both names come with

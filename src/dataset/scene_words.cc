@@ -20,7 +20,7 @@ struct SceneRow {
   ScenePhrase scene;
 };
 
-// The more telling first: where as many captions stand for two, the first one counts.
+// The more telling first: of those that two captions stand for, else one, the first counts.
 const std::vector<SceneRow>& scene_rows() {
   static const std::vector<SceneRow> kRows = {
       {{"kitchen"}, {"a kitchen", kIn}},
@@ -295,7 +295,7 @@ ScenePhrase scene_of(const Captions& captions, const std::vector<std::string>& k
   const SceneRow* best = nullptr;
   size_t most = 0;
   for (const SceneRow& row : scene_rows()) {
-    const size_t count = captions_with(captions, row.words);
+    const size_t count = std::min<size_t>(2, captions_with(captions, row.words));
     if (count > most) best = &row;
     most = std::max(most, count);
   }

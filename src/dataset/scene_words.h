@@ -18,7 +18,7 @@ struct ScenePhrase {
   Setting setting = Setting::kUnknown;
 };
 
-// By most captions; else by what objects of these kinds stand for.
+// By what at least two captions say, else one; else by what objects of these kinds stand for.
 ScenePhrase scene_of(const std::vector<std::vector<std::string>>& captions,
                      const std::vector<std::string>& kinds);
 

@@ -229,7 +229,7 @@ Status VisionTeacher::wait(double seconds) const {
 }
 
 Status VisionTeacher::wait_for_turn() {
-  if (options_.per_minute <= 0) return {};
+  if (options_.per_minute <= 0) return wait(0);
   Clock::time_point turn;
   {
     const std::lock_guard lock(mutex_);

@@ -30,7 +30,7 @@ struct TeacherOptions {
   double per_minute = 0;       // most requests; 0: no limit
   int64_t max_tokens = 1024;   // of an answer
   double temperature = 0.2;
-  std::function<bool()> stop = [] { return false; };  // asked while it waits
+  std::function<bool()> stop = [] { return false; };  // asked before requests and while it waits
 };
 
 struct TeacherUsage {

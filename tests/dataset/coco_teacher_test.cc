@@ -153,7 +153,7 @@ TEST(Phrases, CountAndListThings) {
   EXPECT_EQ(counted("person", 3), "three people");
   EXPECT_EQ(counted("broccoli", 2), "two pieces of broccoli");
   EXPECT_EQ(counted("book", 14), "more than ten books");
-  EXPECT_EQ(listed({"a", "b", "c"}), "a, b and c");
+  EXPECT_EQ(enumerated({"a", "b", "c"}), "a, b and c");
 }
 
 TEST(Phrases, MakeSentencesOfCaptions) {

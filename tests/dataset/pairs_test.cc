@@ -80,14 +80,14 @@ TEST_F(Pairs, ComeFromJsonLinesAndConversations) {
       "\n"
       R"({"image":{"path":"3.jpg"},"conversations":[{"from":"gpt","value":"A."}]})"
       "\n");
-ASSERT_EQ(set.samples[0].size(), 2U);
-EXPECT_EQ(set.problems.front().line, 2);
-EXPECT_EQ(set.problems.back().line, 4);
-const auto conversation = std::find_if(set.samples[0].begin(), set.samples[0].end(),
-                                       [](const auto& sample) { return sample.id == "x"; });
-ASSERT_NE(conversation, set.samples[0].end());
-EXPECT_EQ(conversation->image, "2.jpg") << "the last part of the name is looked for";
-EXPECT_EQ(conversation->more.front().answer, "Yes.");
+  ASSERT_EQ(set.samples[0].size(), 2U);
+  EXPECT_EQ(set.problems.front().line, 2);
+  EXPECT_EQ(set.problems.back().line, 4);
+  const auto conversation = std::find_if(set.samples[0].begin(), set.samples[0].end(),
+                                         [](const auto& sample) { return sample.id == "x"; });
+  ASSERT_NE(conversation, set.samples[0].end());
+  EXPECT_EQ(conversation->image, "2.jpg") << "the last part of the name is looked for";
+  EXPECT_EQ(conversation->more.front().answer, "Yes.");
 }
 
 TEST_F(Pairs, OnePictureStaysInOneSplitAndIdsAreDistinct) {
