@@ -10,7 +10,10 @@ namespace {
 
 Exit wrong_use(const CLI::App& program, const CLI::ParseError& problem) {
   std::string command = "fastvlm";
-  for (const CLI::App* chosen : program.get_subcommands()) command += " " + chosen->get_name();
+  for (const CLI::App* app = &program; !app->get_subcommands().empty();) {
+    app = app->get_subcommands().front();
+    command += " " + app->get_name();
+  }
   const std::vector<std::string> unknown = program.remaining();
   const bool no_command = program.get_subcommands().empty() && !unknown.empty();
   return report(error(Code::kUsage,

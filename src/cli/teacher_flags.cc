@@ -15,6 +15,10 @@ std::string number(int64_t value) {
   return with_thousands(value);
 }
 
+std::string money(double amount) {
+  return fixed(amount, amount < 1 ? 4 : 2);
+}
+
 // What the answers of this run took, for people.
 std::string usage_text(const TeacherFlags& flags, const TeacherProgress& progress) {
   const TeacherUsage& usage = progress.usage;
@@ -25,7 +29,7 @@ std::string usage_text(const TeacherFlags& flags, const TeacherProgress& progres
           " requests (", number(usage.repeated), " repeated, ", number(usage.asked_again),
           " for answers that lacked something), ", number(usage.prompt_tokens), " + ",
           number(usage.answer_tokens), " tokens");
-  if (flags.cost(usage) > 0) text += cat(", cost ", fixed(flags.cost(usage), 2));
+  if (flags.cost(usage) > 0) text += cat(", cost ", money(flags.cost(usage)));
   return text;
 }
 
@@ -106,7 +110,7 @@ Result<std::vector<Result<std::string>>> ask_teacher_for(const TeacherFlags& fla
       const double each = flags.cost(progress.usage) / static_cast<double>(progress.answered);
       const double left = each * static_cast<double>(progress.total - progress.done());
       shown.clear();
-      note(cat("cost so far ", fixed(flags.cost(progress.usage), 4), ", about ", fixed(left, 2),
+      note(cat("cost so far ", money(flags.cost(progress.usage)), ", about ", money(left),
                " more to come"));
     }
     JobCounts counts;

@@ -48,16 +48,16 @@ const std::string* TeacherJournal::find(const std::string& key) const {
 }
 
 Status TeacherJournal::add(const std::string& key, const std::string& image,
-                           const TeacherAnswer& answer) {
+                           const std::string& answer, const TeacherUsage& usage) {
   const Json entry = {{"key", key},
                       {"image", image},
-                      {"answer", answer.text},
-                      {"prompt_tokens", answer.usage.prompt_tokens},
-                      {"answer_tokens", answer.usage.answer_tokens},
-                      {"requests", answer.usage.requests}};
+                      {"answer", answer},
+                      {"prompt_tokens", usage.prompt_tokens},
+                      {"answer_tokens", usage.answer_tokens},
+                      {"requests", usage.requests}};
   const auto place = lines_.append(entry.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (!place.ok()) return place.status();
-  answers_[key] = answer.text;
+  answers_[key] = answer;
   return {};
 }
 

@@ -25,7 +25,8 @@ class TeacherJournal {
 
   // Null: was never answered.
   const std::string* find(const std::string& key) const;
-  Status add(const std::string& key, const std::string& image, const TeacherAnswer& answer);
+  Status add(const std::string& key, const std::string& image, const std::string& answer,
+             const TeacherUsage& usage);
 
  private:
   KeptLines lines_;

@@ -29,7 +29,10 @@ class Run {
       const TeacherTask& task = tasks_[i];
       const std::string key =
           TeacherJournal::key_of(teacher_.description(), task.question, task.sha256);
-      if (!kept(i, key)) finish(i, key, ask(task));
+      if (kept(i, key)) continue;
+      TeacherUsage usage;
+      const auto answer = ask(task, usage);
+      finish(i, key, answer, usage);
     }
   }
 
@@ -49,19 +52,20 @@ class Run {
     return true;
   }
 
-  Result<TeacherAnswer> ask(const TeacherTask& task) {
+  Result<std::string> ask(const TeacherTask& task, TeacherUsage& usage) {
     const auto file = MappedFile::open(task.path);
     if (!file.ok()) return error(Code::kInvalid, file.status().message, file.status().hint);
-    return teacher_.ask(task.question, file->bytes(), task.image);
+    return teacher_.ask(task.question, file->bytes(), task.image, usage);
   }
 
-  void finish(size_t i, const std::string& key, const Result<TeacherAnswer>& answer) {
+  void finish(size_t i, const std::string& key, const Result<std::string>& answer,
+              const TeacherUsage& usage) {
     const std::lock_guard lock(mutex_);
     Status status = answer.status();
+    progress_.usage += usage;
     if (answer.ok()) {
-      status = journal_.add(key, tasks_[i].image, *answer);
-      progress_.usage += answer->usage;
-      answers_[i] = answer->text;
+      status = journal_.add(key, tasks_[i].image, *answer, usage);
+      answers_[i] = *answer;
     }
     if (!status.ok() && status.code != Code::kInvalid) {
       if (fatal_.ok()) fatal_ = status;

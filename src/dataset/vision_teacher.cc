@@ -260,9 +260,9 @@ Result<std::string> VisionTeacher::request(const std::string& body, TeacherUsage
   }
 }
 
-Result<TeacherAnswer> VisionTeacher::ask(const std::string& question,
-                                         std::span<const std::byte> image,
-                                         const std::string& name) {
+Result<std::string> VisionTeacher::ask(const std::string& question,
+                                       std::span<const std::byte> image, const std::string& name,
+                                       TeacherUsage& usage) {
   FASTVLM_ASSIGN(const std::string picture, data_uri(image, name));
   const std::string asked = options_.seven_sections ? cat(question, "\n\n", form_text()) : question;
   Json messages = Json::array();
@@ -270,36 +270,33 @@ Result<TeacherAnswer> VisionTeacher::ask(const std::string& question,
       {{"role", "user"},
        {"content", Json::array({text_part(asked),
                                 Json{{"type", "image_url"}, {"image_url", {{"url", picture}}}}})}});
-  TeacherAnswer answer;
   std::vector<std::string> lacks;
   for (int asks = 0; asks < std::max(1, options_.asks); ++asks) {
     const Json body = {{"model", options_.model},
                        {"messages", messages},
                        {"max_tokens", options_.max_tokens},
                        {"temperature", options_.temperature}};
-    FASTVLM_ASSIGN(
-        const std::string reply,
-        request(body.dump(-1, ' ', false, Json::error_handler_t::replace), answer.usage));
+    FASTVLM_ASSIGN(const std::string reply,
+                   request(body.dump(-1, ' ', false, Json::error_handler_t::replace), usage));
     const auto completion = parse_completion(reply);
     if (!completion) {
       return error(Code::kIo,
                    cat(options_.url, ": expected a chat completion, found ", excerpt(reply)),
                    "check --teacher: an OpenAI-compatible address such as https://host/v1");
     }
-    answer.usage.prompt_tokens += completion->prompt_tokens;
-    answer.usage.answer_tokens += completion->answer_tokens;
-    answer.text = std::string(trimmed(completion->text));
-    lacks = options_.seven_sections ? section_problems(answer.text) : std::vector<std::string>();
-    const bool whole = options_.seven_sections ? lacks.empty() && has_all_sections(answer.text)
-                                               : !answer.text.empty();
+    usage.prompt_tokens += completion->prompt_tokens;
+    usage.answer_tokens += completion->answer_tokens;
+    const std::string answer(trimmed(completion->text));
+    lacks = options_.seven_sections ? section_problems(answer) : std::vector<std::string>();
+    const bool whole =
+        options_.seven_sections ? lacks.empty() && has_all_sections(answer) : !answer.empty();
     if (whole) {
-      if (options_.seven_sections) answer.text = in_usual_form(answer.text);
-      return answer;
+      return options_.seven_sections ? in_usual_form(answer) : answer;
     }
-    if (lacks.empty()) lacks.emplace_back(answer.text.empty() ? "nothing was said" : "no headings");
-    ++answer.usage.asked_again;
+    if (lacks.empty()) lacks.emplace_back(answer.empty() ? "nothing was said" : "no headings");
+    ++usage.asked_again;
     if (messages.size() > 1) messages.erase(messages.begin() + 1, messages.end());
-    messages.push_back({{"role", "assistant"}, {"content", answer.text}});
+    messages.push_back({{"role", "assistant"}, {"content", answer}});
     messages.push_back({{"role", "user"},
                         {"content", cat("Your answer lacks something: ", joined(lacks),
                                         ". Give the whole answer again. ", form_text())}});

@@ -43,11 +43,6 @@ struct TeacherUsage {
   TeacherUsage& operator+=(const TeacherUsage& other);
 };
 
-struct TeacherAnswer {
-  std::string text;  // seven sections in their usual form, or what was answered
-  TeacherUsage usage;
-};
-
 // "https://host/v1" -> "https://host/v1/chat/completions"; what has an ending stays.
 std::string completions_url(std::string url);
 
@@ -55,12 +50,13 @@ class VisionTeacher {
  public:
   explicit VisionTeacher(TeacherOptions options);
 
-  // `image` is a file's bytes (JPEG, PNG, WebP or GIF); `name` stands in messages. Any number of
-  // threads may ask. kInvalid: this question has no usable answer. Other codes mean that no
-  // question has: kUsage (the key or the model is refused), kIo (it does not answer),
+  // Seven sections in their usual form, or what was answered. `image` is a file's bytes (JPEG, PNG,
+  // WebP or GIF); `name` stands in messages; what it took is added to `usage`, also when it fails.
+  // Any number of threads may ask. kInvalid: this question has no usable answer. Other codes mean
+  // that no question has: kUsage (the key or the model is refused), kIo (it does not answer),
   // kInterrupted.
-  Result<TeacherAnswer> ask(const std::string& question, std::span<const std::byte> image,
-                            const std::string& name);
+  Result<std::string> ask(const std::string& question, std::span<const std::byte> image,
+                          const std::string& name, TeacherUsage& usage);
 
   // What an answer depends on besides the picture and the question.
   std::string description() const;

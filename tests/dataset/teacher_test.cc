@@ -68,12 +68,13 @@ TEST(Teacher, IsAskedWithThePictureAndTheQuestion) {
     seen = request;
     return says("## 1. Main Focus\nA dog\non grass.\n" + seven().substr(seven().find("2. ")));
   });
+  TeacherUsage usage;
   VisionTeacher teacher(options_for(server));
-  const auto answer = teacher.ask("What is it?", picture(), "tiny.png");
+  const auto answer = teacher.ask("What is it?", picture(), "tiny.png", usage);
   ASSERT_TRUE(answer.ok()) << answer.status().message;
-  EXPECT_TRUE(answer->text.starts_with("1. Main Focus – A dog on grass.\n2. ")) << answer->text;
-  EXPECT_EQ(answer->usage.prompt_tokens, 100);
-  EXPECT_EQ(answer->usage.answer_tokens, 50);
+  EXPECT_TRUE(answer->starts_with("1. Main Focus – A dog on grass.\n2. ")) << *answer;
+  EXPECT_EQ(usage.prompt_tokens, 100);
+  EXPECT_EQ(usage.answer_tokens, 50);
   EXPECT_EQ(seen.path, "/v1/chat/completions");
   EXPECT_THAT(seen.head, HasSubstr("Authorization: Bearer secret"));
   EXPECT_EQ(seen.body["model"], "seer");
@@ -94,11 +95,12 @@ TEST(Teacher, WaitsOutTroubleThatPasses) {
         return says(seven());
     }
   });
+  TeacherUsage usage;
   VisionTeacher teacher(options_for(server));
-  const auto answer = teacher.ask("?", picture(), "x");
+  const auto answer = teacher.ask("?", picture(), "x", usage);
   ASSERT_TRUE(answer.ok()) << answer.status().message;
-  EXPECT_EQ(answer->usage.requests, 3);
-  EXPECT_EQ(answer->usage.repeated, 2);
+  EXPECT_EQ(usage.requests, 3);
+  EXPECT_EQ(usage.repeated, 2);
 }
 
 TEST(Teacher, AsksAgainForWhatIsLackingAndGivesUp) {
@@ -109,15 +111,16 @@ TEST(Teacher, AsksAgainForWhatIsLackingAndGivesUp) {
     if (++calls == 2) second = request.body.dump();
     return says(calls >= 2 && mends ? seven() : seven().substr(0, seven().find("7. ")));
   });
+  TeacherUsage usage;
   VisionTeacher teacher(options_for(server));
-  const auto answer = teacher.ask("?", picture(), "x");
+  const auto answer = teacher.ask("?", picture(), "x", usage);
   ASSERT_TRUE(answer.ok());
-  EXPECT_EQ(answer->usage.asked_again, 1);
-  EXPECT_EQ(answer->usage.answer_tokens, 100) << "both answers are paid for";
+  EXPECT_EQ(usage.asked_again, 1);
+  EXPECT_EQ(usage.answer_tokens, 100) << "both answers are paid for";
   EXPECT_THAT(second, HasSubstr("section Style & Aesthetic: is missing"));
   mends = false;
   const int before = server.requests();
-  const auto never = teacher.ask("?", picture(), "b.jpg");
+  const auto never = teacher.ask("?", picture(), "b.jpg", usage);
   EXPECT_EQ(never.status().code, Code::kInvalid);
   EXPECT_THAT(never.status().message, AllOf(HasSubstr("b.jpg"), HasSubstr("Style & Aesthetic")));
   EXPECT_EQ(server.requests() - before, 3);
@@ -127,8 +130,9 @@ TEST(Teacher, ARefusedKeyEndsTheRunAndIsNotShown) {
   const ChatServer server([](const ChatRequest&) -> ChatReply {
     return {401, R"({"error":{"message":"bad key"}})"};
   });
+  TeacherUsage usage;
   VisionTeacher teacher(options_for(server));
-  const Status status = teacher.ask("?", picture(), "x").status();
+  const Status status = teacher.ask("?", picture(), "x", usage).status();
   EXPECT_EQ(status.code, Code::kUsage);
   EXPECT_THAT(status.message, AllOf(HasSubstr("401"), HasSubstr("bad key")));
   EXPECT_THAT(status.message + status.hint, testing::Not(HasSubstr("secret")));
@@ -139,30 +143,35 @@ TEST(Teacher, TroubleThatStaysAndForeignAnswersAreErrorsOfTheRun) {
   const ChatServer busy([](const ChatRequest&) -> ChatReply { return {500, "down"}; });
   TeacherOptions options = options_for(busy);
   options.tries = 3;
+  TeacherUsage usage;
   VisionTeacher teacher(options);
-  EXPECT_EQ(teacher.ask("?", picture(), "x").status().code, Code::kIo);
+  EXPECT_EQ(teacher.ask("?", picture(), "x", usage).status().code, Code::kIo);
   EXPECT_EQ(busy.requests(), 3);
   const ChatServer other([](const ChatRequest&) -> ChatReply { return {200, "<html>"}; });
   VisionTeacher foreign(options_for(other));
-  EXPECT_THAT(foreign.ask("?", picture(), "x").status().message, HasSubstr("chat completion"));
+  EXPECT_THAT(foreign.ask("?", picture(), "x", usage).status().message,
+              HasSubstr("chat completion"));
 }
 
 TEST(Teacher, RefusesPlainHttpToOtherMachinesAndOtherFiles) {
   TeacherOptions options;
   options.url = "http://192.0.2.1/v1";
+  TeacherUsage usage;
   VisionTeacher teacher(options);
-  EXPECT_EQ(teacher.ask("?", picture(), "x").status().code, Code::kUsage);
+  EXPECT_EQ(teacher.ask("?", picture(), "x", usage).status().code, Code::kUsage);
   const std::string text = "no picture";
-  EXPECT_EQ(teacher.ask("?", std::as_bytes(std::span(text)), "x").status().code, Code::kInvalid);
+  EXPECT_EQ(teacher.ask("?", std::as_bytes(std::span(text)), "x", usage).status().code,
+            Code::kInvalid);
 }
 
 TEST(Teacher, KeepsToTheRate) {
   const ChatServer server([](const ChatRequest&) { return says(seven()); });
   TeacherOptions options = options_for(server);
   options.per_minute = 60 / 0.05;
+  TeacherUsage usage;
   VisionTeacher teacher(options);
   const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(teacher.ask("?", picture(), "x").ok());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(teacher.ask("?", picture(), "x", usage).ok());
   // A bound from below alone: a busy machine only takes longer.
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(199));
 }
