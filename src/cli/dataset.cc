@@ -2,6 +2,7 @@
 // fastvlm dataset: making, checking and describing sets of pictures and conversations.
 #include "cli/dataset_commands.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -44,6 +45,18 @@ void DatasetOutput::add_to(CLI::App& command) {
       ->check(is_seed())
       ->capture_default_str();
   command.add_flag("--json", json, "One JSON object");
+}
+
+Status prepare_output(const DatasetOutput& output,
+                      const std::vector<std::filesystem::path>& inputs) {
+  FASTVLM_RETURN_IF_ERROR(prepare_dataset_folder(output.out));
+  std::vector<Output> files;
+  const std::filesystem::path folder = output.out;
+  for (const std::string_view name : kSplitNames) {
+    for (const char* ending : {".json", ".jsonl"})
+      files.push_back({"--out", folder / cat(name, ending)});
+  }
+  return check_outputs(files, inputs);
 }
 
 std::string shares_text(const SplitShares& shares) {

@@ -2,7 +2,7 @@
 // fastvlm dataset build: COCO's pictures and annotations as conversations to learn from.
 #include <memory>
 
-#include "base/mapped_file.h"
+#include "base/file_digest.h"
 #include "base/sha256.h"
 #include "caption/detected_tags.h"
 #include "caption/prompt.h"
@@ -146,16 +146,9 @@ Status take_answers(const BuildCommand& command, bool seven_sections, Made& made
   return {};
 }
 
-Result<std::string> digest_of(const std::string& path) {
-  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 digest;
-  digest.update(file.bytes());
-  return digest.finish();
-}
-
 Result<DatasetSettings> settings_of(const BuildCommand& command, const SplitShares& shares,
                                     const Tagger& tagger, const std::string& prompt) {
-  FASTVLM_ASSIGN(std::string annotations, digest_of(command.annotations));
+  FASTVLM_ASSIGN(std::string annotations, sha256_of_file(command.annotations));
   DatasetSettings settings = {
       {"teacher", command.teacher.is_coco() ? "coco" : command.teacher.model},
       {"tags", tagger.description()},
@@ -165,7 +158,7 @@ Result<DatasetSettings> settings_of(const BuildCommand& command, const SplitShar
       {"limit", command.limit == 0 ? "none" : cat(command.limit)},
       {"annotations_sha256", std::move(annotations)}};
   if (!command.captions.empty()) {
-    FASTVLM_ASSIGN(std::string captions, digest_of(command.captions));
+    FASTVLM_ASSIGN(std::string captions, sha256_of_file(command.captions));
     settings.emplace_back("captions_sha256", std::move(captions));
   }
   return settings;
@@ -201,7 +194,8 @@ Exit BuildCommand::run() const {
                                   output.seed, *shares, teacher.is_coco()});
   if (!choice.ok()) return report(choice.status());
   if (!quiet) note_left_out(*choice);
-  if (const Status bad = prepare_dataset_folder(output.out); !bad.ok()) return report(bad);
+  const Status ready = prepare_output(output, {annotations, captions});
+  if (!ready.ok()) return report(ready);
   stop_politely();
   auto made = make_samples(*this, choice->pictures, *tagger, *text);
   if (!made.ok()) return report(made.status());

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -27,6 +27,11 @@ struct DatasetOutput {
 
   void add_to(CLI::App& command);
 };
+
+// Makes the folder, or sees that it may be written: it holds nothing of others and none of
+// `inputs`.
+Status prepare_output(const DatasetOutput& output,
+                      const std::vector<std::filesystem::path>& inputs);
 
 // The share of each split as --split gave it: "0.9,0.05,0.05".
 std::string shares_text(const SplitShares& shares);

@@ -26,7 +26,7 @@ Exit ImportCommand::run() const {
   if (!text.ok()) return report(text.status());
   const auto set = import_pairs(file, {images, *text, output.seed, *shares});
   if (!set.ok()) return report(set.status());
-  if (const Status bad = prepare_dataset_folder(output.out); !bad.ok()) return report(bad);
+  if (const Status bad = prepare_output(output, {file}); !bad.ok()) return report(bad);
   std::vector<SampleFailure> failures;
   for (const DatasetProblem& problem : set->problems) {
     failures.push_back({cat(problem.file, ":", problem.line), error(Code::kInvalid, problem.what)});

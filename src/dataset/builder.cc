@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/mapped_file.h"
-#include "base/sha256.h"
+#include "base/file_digest.h"
 #include "base/strings.h"
 #include "dataset/picture_file.h"
 #include "dataset/placement.h"
@@ -15,13 +14,6 @@ namespace {
 
 constexpr double kLeastTagShare = 0.002;  // of the frame; a small detector finds little below it
 constexpr size_t kMostTags = 20;
-
-Result<std::string> digest_of(const std::filesystem::path& path) {
-  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 digest;
-  digest.update(file.bytes());
-  return digest.finish();
-}
 
 }  // namespace
 
@@ -43,7 +35,7 @@ Result<PictureChoice> choose_pictures(const std::vector<CocoPicture>& pictures,
       ++choice.without_captions;
       continue;
     }
-    FASTVLM_ASSIGN(std::string sha256, digest_of(path));
+    FASTVLM_ASSIGN(std::string sha256, sha256_of_file(path));
     if (!seen.insert(sha256).second) {
       ++choice.doubled;
       continue;

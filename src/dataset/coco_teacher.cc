@@ -9,6 +9,7 @@
 #include "caption/objects.h"
 #include "caption/schema.h"
 #include "dataset/coco_scene.h"
+#include "dataset/llava.h"
 #include "dataset/phrases.h"
 #include "dataset/scene_words.h"
 #include "dataset/seeded.h"
@@ -354,7 +355,11 @@ Result<std::string> coco_answer(const CocoPicture& picture, const PictureLook& l
                  cat(picture.file, ": has no caption that the coco teacher could use"),
                  "give captions for it, or use another teacher");
   }
-  return seven_sections_text(Writer(picture, look, seed).sections());
+  std::string answer = seven_sections_text(Writer(picture, look, seed).sections());
+  // A caption may hold what reads like a heading.
+  if (section_problems(answer).empty() && has_all_sections(answer)) return answer;
+  return error(Code::kInvalid, cat(picture.file, ": its captions do not fit into seven sections"),
+               "look at its captions, or use another teacher");
 }
 
 std::string seven_sections_text(const std::array<std::string, kSectionCount>& sections) {

@@ -5,8 +5,7 @@
 #include <map>
 #include <set>
 
-#include "base/mapped_file.h"
-#include "base/sha256.h"
+#include "base/file_digest.h"
 #include "base/strings.h"
 #include "dataset/csv.h"
 #include "dataset/json_file.h"
@@ -142,16 +141,14 @@ Imported read_pair(const FileRecord& record, const ImportOptions& options, Probl
                     : pair_sample(record.value, options.prompt, problems);
   if (read.sample.image.empty()) return read;
   const fs::path path = picture_file(options.images, read.sample.image);
-  const auto file =
-      path.empty() ? Result<MappedFile>(error(Code::kNotFound, "")) : MappedFile::open(path);
-  if (!file.ok()) {
+  auto sha256 =
+      path.empty() ? Result<std::string>(error(Code::kNotFound, "")) : sha256_of_file(path);
+  if (!sha256.ok()) {
     problems.push_back(
         cat("image ", read.sample.image, ": no such file in ", options.images.string()));
     return read;
   }
-  Sha256 digest;
-  digest.update(file->bytes());
-  read.sha256 = digest.finish();
+  read.sha256 = std::move(*sha256);
   read.sample.image = path.lexically_relative(options.images).generic_string();
   return read;
 }

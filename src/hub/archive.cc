@@ -7,8 +7,7 @@
 #include <memory>
 #include <set>
 
-#include "base/mapped_file.h"
-#include "base/sha256.h"
+#include "base/file_digest.h"
 #include "hub/part_file.h"
 #include "hub/weights.h"
 
@@ -63,13 +62,6 @@ Result<PulledFile> unpack_entry(zip_t* archive, zip_uint64_t index, uint64_t byt
   FASTVLM_RETURN_IF_ERROR(part.commit());
   FASTVLM_RETURN_IF_ERROR(keep_weights(target, cat("archive entry ", name)));
   return file;
-}
-
-Result<std::string> digest_of(const std::filesystem::path& path) {
-  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 digest;
-  digest.update(file.bytes());
-  return digest.finish();
 }
 
 struct ArchiveEntry {
@@ -208,7 +200,7 @@ Result<std::vector<PulledFile>> unpack_files(const std::filesystem::path& path,
     const bool there = std::filesystem::file_size(target, failed) == entry.bytes && !failed;
     PulledFile file{entry.name, entry.bytes, "", false};
     if (there) {
-      FASTVLM_ASSIGN(file.sha256, digest_of(target));
+      FASTVLM_ASSIGN(file.sha256, sha256_of_file(target));
     } else {
       FASTVLM_ASSIGN(file, unpack_entry(archive.get(), entry.index, entry.bytes, target, {}));
       file.path = entry.name;

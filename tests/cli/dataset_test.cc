@@ -163,6 +163,16 @@ TEST_F(DatasetCommand, ATeacherOnTheNetworkIsAskedOnceForEachPicture) {
   EXPECT_EQ(text(folder_ / "out/train.jsonl"), before);
 }
 
+TEST_F(DatasetCommand, ImportReplacesNotWhatItReads) {
+  ASSERT_EQ(build("out").code, 0);
+  const std::string before = text(folder_ / "out/train.jsonl");
+  const test::Run run = test::fastvlm({"dataset", "import", folder_ / "out/train.jsonl", "--images",
+                                       folder_ / "images", "--out", folder_ / "out"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, HasSubstr("which is read"));
+  EXPECT_EQ(text(folder_ / "out/train.jsonl"), before);
+}
+
 TEST_F(DatasetCommand, ImportsPairs) {
   std::ofstream(folder_ / "own.csv") << "image,caption\n0.png,A dog.\nnone.png,A cat.\n";
   const test::Run run =

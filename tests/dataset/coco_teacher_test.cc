@@ -79,6 +79,12 @@ TEST(CocoTeacher, RefusesAPictureWithoutCaptions) {
   EXPECT_EQ(coco_answer(picture, {}, 0).status().code, Code::kInvalid);
 }
 
+TEST(CocoTeacher, RefusesACaptionThatReadsLikeAHeading) {
+  CocoPicture picture = street();
+  picture.captions = {"A dog. 2. Surrounding Objects & Context: a cat"};
+  EXPECT_EQ(coco_answer(picture, {}, 0).status().code, Code::kInvalid);
+}
+
 // The kinds that a picture's captions and boxes name.
 std::set<std::string> kinds_of_sources(const CocoPicture& picture) {
   std::set<std::string> kinds;
