@@ -110,8 +110,30 @@ DatasetSample pair_sample(const json& record, const std::string& prompt, Problem
   return sample;
 }
 
+// Conversations that differ from LLaVA's in what can be put right without a doubt: other names of
+// the two sides, and no mark of the picture in the first question.
+json as_llava(json record) {
+  json& turns = record["conversations"];
+  if (!turns.is_array()) return record;
+  for (json& turn : turns) {
+    if (!turn.is_object()) continue;
+    const std::string from = text_of(find_any(turn, {"from", "role"}));
+    turn["from"] = from == "user" ? "human" : from == "assistant" ? "gpt" : from;
+    if (const json* value = find_any(turn, {"value", "content"}); value != nullptr) {
+      turn["value"] = json(*value);
+    }
+  }
+  if (turns.empty() || !turns[0].is_object() || !turns[0].contains("value")) return record;
+  json& first = turns[0]["value"];
+  if (first.is_string() &&
+      first.get_ref<const std::string&>().find(kImageMark) == std::string::npos) {
+    first = cat(kImageMark, "\n", first.get_ref<const std::string&>());
+  }
+  return record;
+}
+
 DatasetSample conversation_sample(const json& record, Problems& problems) {
-  LlavaRecord read = read_llava(record, problems);
+  LlavaRecord read = read_llava(as_llava(record), problems);
   if (!problems.empty()) return {};
   DatasetSample sample{read.id,
                        read.image,

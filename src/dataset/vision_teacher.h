@@ -26,7 +26,7 @@ struct TeacherOptions {
   int asks = 3;                // for one answer, until it has them
   int tries = 6;               // of one request, while the trouble is passing
   double first_wait = 1;       // seconds after the first try; doubles up to longest_wait
-  double longest_wait = 60;    // also the most that a server's Retry-After is obeyed beyond
+  double longest_wait = 60;    // a server's Retry-After, in seconds, is obeyed up to ten minutes
   double per_minute = 0;       // most requests; 0: no limit
   int64_t max_tokens = 1024;   // of an answer
   double temperature = 0.2;

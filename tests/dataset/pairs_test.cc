@@ -90,6 +90,24 @@ TEST_F(Pairs, ComeFromJsonLinesAndConversations) {
   EXPECT_EQ(conversation->more.front().answer, "Yes.");
 }
 
+TEST_F(Pairs, ConversationsOfOtherShapesAreMended) {
+  const auto set = import_text(
+      "own.json",
+      R"([{"image":{"path":"1.jpg"},"conversations":[{"from":"human","value":"What is it?"},)"
+      R"({"from":"gpt","value":"A dog."}]},)"
+      R"({"image":"2.jpg","conversations":[{"role":"user","content":"<image>\nAnd this?"},)"
+      R"({"role":"assistant","content":"A cat."}]},)"
+      R"({"image":"3.jpg","conversations":[{"from":"human","value":"<image><image>"},)"
+      R"({"from":"gpt","value":"A cat."}]}])");
+  EXPECT_EQ(set.problems.size(), 1U);
+  ASSERT_EQ(set.samples[0].size(), 2U);
+  for (const DatasetSample& sample : set.samples[0]) {
+    EXPECT_EQ(sample.human,
+              sample.image == "1.jpg" ? "<image>\nWhat is it?" : "<image>\nAnd this?");
+    EXPECT_EQ(sample.gpt, sample.image == "1.jpg" ? "A dog." : "A cat.");
+  }
+}
+
 TEST_F(Pairs, OnePictureStaysInOneSplitAndIdsAreDistinct) {
   std::string text = "image,caption\n";
   for (int i = 0; i < 12; ++i) text += cat(i, ".jpg,First ", i, ".\n", i, ".jpg,Second ", i, ".\n");
