@@ -4,6 +4,7 @@
 //   kernels_bench [--benchmark_filter=...]      FASTVLM_THREADS=2 for a team of two
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -12,7 +13,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
+#include "kernels/scratch.h"
+#include "kernels/spatial_convolution.h"
 #include "kernels/table.h"
+#include "kernels/winograd.h"
 #include "team.h"
 
 namespace fastvlm {
@@ -194,6 +198,56 @@ BENCHMARK(BM_Depthwise)
     ->Args({64, 384, 3, 1, 1})
     ->Args({16, 1536, 7, 1, 1})
     ->Args({16, 1536, 3, 1, 2});
+
+// The 3x3 convolutions of a detector (YOLO11n at 640), and the same by Winograd's method; of_peak
+// counts the plain sum's operations for both.
+void BM_Spatial(benchmark::State& state) {
+  const int64_t side = state.range(0);
+  const int64_t inputs = state.range(1);
+  const int64_t outputs = state.range(2);
+  const auto stride = static_cast<int>(state.range(3));
+  const std::vector<float> kernel = numbers(outputs * inputs * 9);
+  const std::vector<float> bias = numbers(outputs);
+  const int64_t pixels = side * side / stride / stride;
+  Scratch x_memory, y_memory;  // aligned as a network's maps are
+  float* const x = x_memory.floats(side * side * inputs);
+  float* const y = y_memory.floats(pixels * outputs);
+  std::ranges::copy(numbers(side * side * inputs), x);
+  const auto run = [&](const auto& conv) {
+    for (auto _ : state) {
+      convolve(pool(), {x, side, side, inputs}, conv, y, outputs,
+               {.activation = Activation::kSilu});
+    }
+  };
+  if (state.range(4) != 0) {
+    run(make_winograd(pool(), kernel, bias, inputs));
+  } else {
+    run(make_spatial(pool(), kernel, bias, inputs, 3, stride, Arithmetic::kF32));
+  }
+  count_flops(state, 18.0 * static_cast<double>(pixels * outputs * inputs));
+}
+BENCHMARK(BM_Spatial)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"side", "inputs", "outputs", "stride", "winograd"})
+    ->Unit(benchmark::kMicrosecond)
+    ->ArgsProduct({{160}, {8}, {16}, {1}, {0, 1}})
+    ->ArgsProduct({{160}, {16}, {8}, {1}, {0, 1}})
+    ->ArgsProduct({{80}, {16}, {32}, {1}, {0, 1}})
+    ->ArgsProduct({{80}, {32}, {16}, {1}, {0, 1}})
+    ->ArgsProduct({{80}, {64}, {64}, {1}, {0, 1}})
+    ->ArgsProduct({{40}, {32}, {32}, {1}, {0, 1}})
+    ->ArgsProduct({{40}, {64}, {32}, {1}, {0, 1}})
+    ->ArgsProduct({{40}, {64}, {64}, {1}, {0, 1}})
+    ->ArgsProduct({{40}, {128}, {64}, {1}, {0, 1}})
+    ->ArgsProduct({{20}, {64}, {64}, {1}, {0, 1}})
+    ->ArgsProduct({{20}, {256}, {64}, {1}, {0, 1}})
+    ->Args({640, 3, 16, 2, 0})
+    ->Args({320, 16, 32, 2, 0})
+    ->Args({160, 64, 64, 2, 0})
+    ->Args({80, 128, 128, 2, 0})
+    ->Args({40, 128, 256, 2, 0})
+    ->Args({80, 64, 64, 2, 0})
+    ->Args({40, 128, 128, 2, 0});
 
 void BM_Attention(benchmark::State& state) {
   AttentionShape shape;

@@ -93,6 +93,23 @@ void BM_Decode(benchmark::State& state) {
   state.counters["of_read"] = benchmark::Counter(read / peak_read(), benchmark::Counter::kIsRate);
 }
 
+// What a pass costs that checks drafts: `rows` ids behind `past`, logits of all of them.
+void BM_Pass(benchmark::State& state) {
+  const int64_t past = state.range(0);
+  const int64_t rows = state.range(1);
+  const Qwen2& weights = model(Arithmetic::kInt8);
+  const std::vector<float> inputs = prompt(weights, past + rows);
+  KvCache cache(weights.config(), past + rows);
+  std::vector<float> logits;
+  static_cast<void>(
+      weights.forward(cache, inputs.data(), past, Qwen2::Logits::kNone, logits, pool()));
+  const float* const behind = inputs.data() + past * weights.config().hidden_size;
+  for (auto _ : state) {
+    cache.truncate(past);
+    static_cast<void>(weights.forward(cache, behind, rows, Qwen2::Logits::kAll, logits, pool()));
+  }
+}
+
 constexpr int kF32 = static_cast<int>(Arithmetic::kF32);
 constexpr int kInt8 = static_cast<int>(Arithmetic::kInt8);
 BENCHMARK(BM_Prefill)
@@ -109,6 +126,11 @@ BENCHMARK(BM_Decode)
     ->Args({kInt8, 64})
     ->Args({kInt8, 600})
     ->Args({kF32, 64});
+BENCHMARK(BM_Pass)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"past", "rows"})
+    ->Unit(benchmark::kMillisecond)
+    ->ArgsProduct({{400}, {1, 2, 3, 4, 6, 8, 12, 16}});
 BENCHMARK(BM_Prefill)
     ->MeasureProcessCPUTime()
     ->ArgNames({"arithmetic", "tokens"})

@@ -3,7 +3,7 @@
 
 PACKAGES_BUILD=(
   g++ cmake ninja-build pkg-config ca-certificates
-  nlohmann-json3-dev libcli11-dev
+  nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
   libjpeg-dev libpng-dev libwebp-dev libheif-dev
   libpcre2-dev libutf8proc-dev
   libcurl4-openssl-dev libssl-dev libzip-dev

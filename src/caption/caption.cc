@@ -10,6 +10,11 @@ double Timings::tokens_per_second() const {
   return steps > 0 && decode_seconds > 0 ? steps / decode_seconds : 0.0;
 }
 
+double Timings::tokens_per_pass() const {
+  if (drafts.passes == 0) return 0.0;
+  return static_cast<double>(answer_tokens) / static_cast<double>(drafts.passes);
+}
+
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:

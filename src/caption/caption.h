@@ -82,12 +82,14 @@ struct Timings {
   double vision_seconds = 0;  // tower and projector
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  DraftCounts drafts = {};  // passes 0: not counted (beams)
 
   double first_token_seconds() const {
     return preprocess_seconds + vision_seconds + prefill_seconds;
   }
   double tokens_per_second()
       const;  // of the answer after its first token; 0 when there is nothing to measure
+  double tokens_per_pass() const;  // of the model, for the answer; the same
 };
 
 struct CaptionSection {

@@ -60,14 +60,19 @@ Json provenance_json(const Provenance& provenance, const ModelIdentity& model) {
   Json object = {{"program", cat("fastvlm ", program_version())},
                  {"model", model.name},
                  {"model_sha256", model.sha256},
-                 {"weights", model.weights},
-                 {"precision", describe_precision(provenance.precision)},
+                 {"weights", model.weights}};
+  if (model.adapter) {
+    object["adapter"] = {{"name", model.adapter->name},
+                         {"sha256", model.adapter->sha256},
+                         {"scale", decimal(model.adapter->strength)}};
+  }
+  object.update({{"precision", describe_precision(provenance.precision)},
                  {"prompt_sha256", provenance.prompt_sha256},
                  {"order", order_name(provenance.order)},
                  {"preprocessing", provenance.preprocessing},
                  {"sampling", describe_sampling(provenance.sampling, provenance.beams)},
                  {"seed", provenance.sampling.seed},
-                 {"max_tokens", provenance.max_tokens}};
+                 {"max_tokens", provenance.max_tokens}});
   if (!provenance.schema.empty()) {
     object["schema"] = {{"name", provenance.schema}, {"sha256", provenance.schema_sha256}};
   }
@@ -89,7 +94,10 @@ Json timings_json(const Timings& timings) {
           {"prefill_ms", milliseconds(timings.prefill_seconds)},
           {"first_token_ms", milliseconds(timings.first_token_seconds())},
           {"decode_ms", milliseconds(timings.decode_seconds)},
-          {"tokens_per_second", std::round(timings.tokens_per_second() * 10) / 10}};
+          {"tokens_per_second", std::round(timings.tokens_per_second() * 10) / 10},
+          {"passes", timings.drafts.passes},
+          {"drafted_tokens", timings.drafts.drafted},
+          {"accepted_tokens", timings.drafts.accepted}};
 }
 
 }  // namespace

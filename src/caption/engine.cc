@@ -8,9 +8,11 @@
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/draft_corpus.h"
 #include "caption/json_guide.h"
 #include "caption/section_guide.h"
 #include "kernels/dot_matrix.h"
+#include "language/adapter_file.h"
 #include "vision/tower_plan.h"
 
 namespace fastvlm {
@@ -199,6 +201,13 @@ Status Engine::plan(const EngineOptions& options) {
   const TowerPlan tower = plan_tower(checkpoint_, precision_.vision);
   FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), tower.stride, options));
   plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
+  adapter_ = options.adapter;
+  if (adapter_) {
+    // Looked at before the weights are read; they are read again with them.
+    FASTVLM_ASSIGN(const LoraAdapter adapter,
+                   load_adapter(adapter_->folder, checkpoint_.config().language));
+    plan_.language += static_cast<int64_t>(adapter.parameters().size_bytes());
+  }
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
   if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
@@ -211,6 +220,33 @@ Status Engine::plan(const EngineOptions& options) {
       "allow more, or take a model stored in 4 bits or a smaller --image-size");
 }
 
+// A table that is asked for must be good; one that merely lies there may be left alone.
+Status Engine::load_drafts(const EngineOptions& options) {
+  draft_ = options.draft;
+  const std::filesystem::path beside = options.model / kDraftsFileName;
+  std::error_code ignored;
+  if (!draft_ || (!options.drafts && !std::filesystem::exists(beside, ignored))) return {};
+  auto table = DraftTable::load(options.drafts.value_or(beside), vocabulary_digest(tokenizer_));
+  if (table.ok()) {
+    drafts_ = std::make_shared<const DraftTable>(std::move(*table));
+    return {};
+  }
+  if (options.drafts) return table.status();
+  warnings_.push_back(table.status().message);
+  return {};
+}
+
+std::optional<Drafter> Engine::drafter() const {
+  if (!draft_) return std::nullopt;
+  return Drafter(drafts_);
+}
+
+std::vector<std::string> Engine::warnings() const {
+  std::vector<std::string> all = checkpoint_.warnings();
+  all.insert(all.end(), warnings_.begin(), warnings_.end());
+  return all;
+}
+
 Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options, ThreadPool& pool) {
   FASTVLM_ASSIGN(Checkpoint checkpoint, Checkpoint::open(options.model, {options.vision_tower}));
   FASTVLM_RETURN_IF_ERROR(check_parts(checkpoint));
@@ -221,6 +257,7 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   const std::shared_ptr<Engine> engine(
       new Engine(std::move(checkpoint), std::move(tokenizer), precision));
   FASTVLM_RETURN_IF_ERROR(engine->plan(options));
+  FASTVLM_RETURN_IF_ERROR(engine->load_drafts(options));
   FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
   const int64_t side = engine->preprocessing_.size;
   engine->image_tokens_ = encoder->tower.token_count(side, side);
@@ -245,6 +282,10 @@ Result<std::shared_ptr<const Qwen2>> Engine::language(ThreadPool& pool) const {
   if (language_) return language_;
   if (!keep_tower_) encoder_.reset();
   FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint_, pool, precision_.language));
+  if (adapter_) {
+    FASTVLM_ASSIGN(const LoraAdapter adapter, load_adapter(adapter_->folder, language.config()));
+    FASTVLM_RETURN_IF_ERROR(language.attach(adapter, adapter_->strength, pool));
+  }
   language_ = std::make_shared<const Qwen2>(std::move(language));
   return language_;
 }
@@ -258,14 +299,17 @@ std::vector<TokenId> Engine::stop_ids() const {
   return ids;
 }
 
+Result<ModelIdentity> Engine::identify() const {
+  ModelIdentity identity{folder_name(checkpoint_.folder()), "", weights_description(checkpoint_)};
+  FASTVLM_ASSIGN(identity.sha256, checkpoint_.content_hash());
+  if (!adapter_) return identity;
+  FASTVLM_ASSIGN(std::string digest, adapter_digest(adapter_->folder));
+  identity.adapter = {folder_name(adapter_->folder), std::move(digest), adapter_->strength};
+  return identity;
+}
+
 Result<ModelIdentity> Engine::identity() const {
-  std::call_once(identified_, [this] {
-    const Result<std::string> hash = checkpoint_.content_hash();
-    identity_ = hash.ok()
-                    ? Result<ModelIdentity>(ModelIdentity{folder_name(checkpoint_.folder()), *hash,
-                                                          weights_description(checkpoint_)})
-                    : Result<ModelIdentity>(hash.status());
-  });
+  std::call_once(identified_, [this] { identity_ = identify(); });
   return *identity_;
 }
 
@@ -330,7 +374,7 @@ struct Session::Prompt {
 };
 
 Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
-    : engine_(std::move(engine)), pool_(&pool) {}
+    : engine_(std::move(engine)), pool_(&pool), drafter_(engine_->drafter()) {}
 
 Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   FASTVLM_RETURN_IF_ERROR(check(request.sampling));
@@ -406,6 +450,10 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::span
   options.breaks_sequence = [this](TokenId id) {
     return breaks_sequence(engine_->tokenizer(), id);
   };
+  if (drafter_) {
+    drafter_->begin(prompt.ids);
+    options.drafter = &*drafter_;
+  }
   KvCache& cache = cache_for(prompt.positions + request.max_tokens);
   Decoded decoded;
   if (request.beams > 1) {
@@ -451,6 +499,7 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   caption.timings.answer_tokens = static_cast<int64_t>(decoded.ids.size());
   caption.timings.prefill_seconds = decoded.prefill_seconds;
   caption.timings.decode_seconds = decoded.decode_seconds;
+  caption.timings.drafts = decoded.drafts;
   return caption;
 }
 

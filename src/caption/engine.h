@@ -23,12 +23,19 @@
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
 #include "kernels/precision.h"
+#include "language/drafter.h"
 #include "language/qwen2.h"
 #include "text/tokenizer.h"
 #include "vision/projector.h"
 #include "vision/tower.h"
 
 namespace fastvlm {
+
+// A LoRA adapter that is read beside the weights (language/adapter_file.h).
+struct AdapterChoice {
+  std::filesystem::path folder;
+  float strength = 1;  // times its own scale
+};
 
 struct EngineOptions {
   std::filesystem::path model;  // the checkpoint folder
@@ -46,6 +53,11 @@ struct EngineOptions {
   // neither way is refused before anything is read.
   std::optional<int64_t> memory_limit = {};
   int64_t text_tokens = 556;  // of a prompt with its answer, for the plan
+  // Guesses at what an answer will say save time and change nothing in it (language/drafter.h).
+  // `drafts` is a table for them; none: the one beside the model, if there is one.
+  bool draft = true;
+  std::optional<std::filesystem::path> drafts = {};
+  std::optional<AdapterChoice> adapter = {};
 };
 
 // Which model this is, for provenance.
@@ -53,6 +65,12 @@ struct ModelIdentity {
   std::string name;     // the folder's name, not its path
   std::string sha256;   // of the weight files and the config
   std::string weights;  // "q4 g64", "bf16", ...: how the language model is stored
+  struct Adapter {
+    std::string name;    // the folder's
+    std::string sha256;  // of its two files
+    float strength = 1;
+  };
+  std::optional<Adapter> adapter = {};
 };
 
 // The longest side of the tower's input that is accepted.
@@ -94,7 +112,9 @@ class Engine {
   const MemoryPlan& memory_plan() const { return plan_; }
   bool keeps_tower() const { return keep_tower_; }
 
-  std::vector<TokenId> stop_ids() const;  // any of them ends an answer
+  std::vector<TokenId> stop_ids() const;      // any of them ends an answer
+  std::optional<Drafter> drafter() const;     // a new one for a session; none: switched off
+  std::vector<std::string> warnings() const;  // what is odd about the model's files
   int64_t image_tokens() const { return image_tokens_; }
 
   // The two halves of the weights, shared by all who hold them. Without keep_tower asking for one
@@ -109,6 +129,8 @@ class Engine {
   Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision);
 
   Status plan(const EngineOptions& options);
+  Result<ModelIdentity> identify() const;
+  Status load_drafts(const EngineOptions& options);
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;
@@ -117,6 +139,10 @@ class Engine {
   MemoryPlan plan_;
   Preprocessing preprocessing_;
   int64_t image_tokens_ = 0;
+  std::optional<AdapterChoice> adapter_;
+  bool draft_ = true;
+  std::shared_ptr<const DraftTable> drafts_;
+  std::vector<std::string> warnings_;
   mutable std::mutex loading_;
   mutable std::shared_ptr<const ImageEncoder> encoder_;
   mutable std::shared_ptr<const Qwen2> language_;
@@ -150,6 +176,7 @@ class Session {
   std::shared_ptr<const Engine> engine_;
   ThreadPool* pool_;
   std::optional<KvCache> cache_;
+  std::optional<Drafter> drafter_;
 };
 
 }  // namespace fastvlm

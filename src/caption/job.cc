@@ -113,20 +113,24 @@ Status check_outputs_of_each(const JobOutputs& outputs, const std::vector<Pictur
 Result<JobSettings> job_settings(const CaptionRequest& request, const Engine& engine,
                                  const std::string& tags, bool upright) {
   FASTVLM_ASSIGN(const ModelIdentity model, engine.identity());
-  return JobSettings{{"model", model.name},
-                     {"model_sha256", model.sha256},
-                     {"weights", model.weights},
-                     {"precision", describe_precision(engine.precision())},
-                     {"preprocessing", describe(engine.preprocessing())},
-                     {"exif", upright ? "applied" : "ignored"},
-                     {"prompt_sha256", sha256_hex(request.prompt)},
-                     {"sections", describe_sections(request)},
-                     {"tags", tags},
-                     {"order", std::string(order_name(request.order))},
-                     {"sampling", describe_sampling(request.sampling, request.beams)},
-                     {"seed", cat(request.sampling.seed)},
-                     {"max_tokens", cat(request.max_tokens)},
-                     {"stop_on_loop", request.stop_on_loop ? "yes" : "no"}};
+  JobSettings settings{{"model", model.name},
+                       {"model_sha256", model.sha256},
+                       {"weights", model.weights},
+                       {"precision", describe_precision(engine.precision())},
+                       {"preprocessing", describe(engine.preprocessing())},
+                       {"exif", upright ? "applied" : "ignored"},
+                       {"prompt_sha256", sha256_hex(request.prompt)},
+                       {"sections", describe_sections(request)},
+                       {"tags", tags},
+                       {"order", std::string(order_name(request.order))},
+                       {"sampling", describe_sampling(request.sampling, request.beams)},
+                       {"seed", cat(request.sampling.seed)},
+                       {"max_tokens", cat(request.max_tokens)},
+                       {"stop_on_loop", request.stop_on_loop ? "yes" : "no"}};
+  if (model.adapter) {
+    settings.emplace_back("adapter", cat(model.adapter->sha256, " x ", model.adapter->strength));
+  }
+  return settings;
 }
 
 // A picture as the reading thread hands it over.

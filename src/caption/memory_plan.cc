@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/cpu.h"
+#include "language/drafter.h"
 #include "language/kv_cache.h"
 #include "language/qwen2.h"
 
@@ -19,7 +20,7 @@ int64_t working_rows(const LanguageConfig& config, int64_t positions) {
   const int64_t a_chunk_row =
       2 * (config.hidden_size + heads + kv_heads) + config.intermediate_size;
   return std::min(positions, Qwen2::kChunkRows) * a_chunk_row + positions * config.hidden_size +
-         config.vocab_size;
+         config.vocab_size * static_cast<int64_t>(1 + Drafter::kMostDrafted);
 }
 
 }  // namespace

@@ -51,13 +51,20 @@ struct CaptionCommand {
   }
 };
 
+std::string drafts_text(const Timings& timings) {
+  if (timings.drafts.passes == 0) return "";
+  return cat(" (", std::round(timings.tokens_per_pass() * 10) / 10, " a pass; ",
+             timings.drafts.accepted, " of ", timings.drafts.drafted, " drafted were right)");
+}
+
 void print_stats(const std::string& name, const Timings& timings) {
   const auto ms = [](double seconds) { return cat(std::lround(seconds * 1000), " ms"); };
   note(cat(name, ": first token after ", ms(timings.first_token_seconds()), " (picture ",
            ms(timings.preprocess_seconds), ", vision ", ms(timings.vision_seconds), ", prompt of ",
            timings.prompt_tokens, " tokens ", ms(timings.prefill_seconds), "), then ",
            timings.answer_tokens, " tokens at ", std::lround(timings.tokens_per_second()),
-           " a second; weights read in between ", ms(timings.load_seconds), ", peak memory ",
+           " a second", drafts_text(timings), "; weights read in between ",
+           ms(timings.load_seconds), ", peak memory ",
            megabytes(static_cast<double>(peak_resident_bytes()))));
 }
 
@@ -217,6 +224,7 @@ void add_answer_options(CLI::App& app, CaptionCommand& command) {
 void add_model_options(CLI::App& app, CaptionCommand& command) {
   command.model.add_to(app);
   command.model.add_memory_to(app);
+  command.model.add_drafts_to(app);
   command.image.add_to(app);
   command.prompt.add_order_to(app);
   command.tags.add_to(app);

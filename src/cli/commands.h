@@ -25,8 +25,10 @@ void add_pull(CLI::App& program, Command& chosen);  // and models
 void add_evaluate(CLI::App& program, Command& chosen);
 void add_rate(CLI::App& program, Command& chosen);
 void add_bench(CLI::App& program, Command& chosen);
+void add_merge(CLI::App& program, Command& chosen);
 void add_quantize(CLI::App& program, Command& chosen);
 void add_dataset(CLI::App& program, Command& chosen);
+void add_train(CLI::App& program, Command& chosen);
 void add_dev(CLI::App& program, Command& chosen);
 
 }  // namespace fastvlm::cli

@@ -38,7 +38,7 @@ void ask_to_stop(int signal) {
   if (asked_to_stop != 0) end(signal);
   asked_to_stop = 1;
   constexpr std::string_view kLine =
-      "\nfastvlm: finishing the picture in hand; once more to stop at once\n";
+      "\nfastvlm: finishing what is in hand; once more to stop at once\n";
   [[maybe_unused]] const auto said = ::write(STDERR_FILENO, kLine.data(), kLine.size());
 }
 

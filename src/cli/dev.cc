@@ -2,9 +2,13 @@
 // fastvlm dev: tools for people who work on the program.
 #include <memory>
 
+#include "base/strings.h"
+#include "caption/draft_corpus.h"
 #include "cli/commands.h"
+#include "cli/find_model.h"
 #include "cli/flags.h"
 #include "formats/hashed_checkpoint.h"
+#include "language/draft_table.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -31,11 +35,65 @@ Exit MakeCheckpointCommand::run() {
   return status.ok() ? kDone : report(status);
 }
 
+struct LearnDraftsCommand {
+  std::vector<std::string> data;
+  std::string model;
+  std::string out;
+  DraftTable::Learning learning;
+
+  Exit run() const;
+  Status learn() const;
+};
+
+Exit LearnDraftsCommand::run() const {
+  const Status status = learn();
+  return status.ok() ? kDone : report(status);
+}
+
+Status LearnDraftsCommand::learn() const {
+  FASTVLM_ASSIGN(const FoundModel found, find_model(model));
+  FASTVLM_ASSIGN(const Tokenizer tokenizer, Tokenizer::load(found.folder));
+  std::vector<std::vector<int32_t>> texts;
+  for (const std::string& file : data) {
+    FASTVLM_ASSIGN(const std::vector<std::string> captions, read_draft_texts(file));
+    for (const std::string& caption : captions) {
+      FASTVLM_ASSIGN(std::vector<TokenId> ids, tokenizer.encode(caption, Trust::kUser));
+      texts.push_back(std::move(ids));
+    }
+  }
+  const DraftTable table = DraftTable::learn(texts, learning);
+  FASTVLM_RETURN_IF_ERROR(table.save(out, vocabulary_digest(tokenizer)));
+  note(cat(out, ": ", table.size(), " guesses learnt from ", texts.size(), " captions"));
+  return {};
+}
+
+void add_learn_drafts(CLI::App& dev, Command& chosen) {
+  auto command = std::make_shared<LearnDraftsCommand>();
+  CLI::App* learn = dev.add_subcommand(
+      "learn-drafts", "Learn from captions what captions often say, so that answers come faster");
+  learn->add_option("--data", command->data, "Captions: JSON lines, or the journal of a folder job")
+      ->option_text("FILE...")
+      ->required();
+  learn->add_option("--model,--tokenizer", command->model,
+                    "Folder with the tokenizer, or pulled model [FASTVLM_MODEL, or the demo]");
+  learn
+      ->add_option("--out", command->out,
+                   "File to write; captions.drafts in the model's folder "
+                   "is used by itself")
+      ->check(is_not_empty())
+      ->required();
+  learn->add_option("--entries", command->learning.entries, "The most guesses that are kept")
+      ->check(CLI::Range(size_t{1}, DraftTable::kMostEntries))
+      ->capture_default_str();
+  learn->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
+}
+
 }  // namespace
 
 void add_dev(CLI::App& program, Command& chosen) {
   CLI::App* dev = program.add_subcommand("dev", "Tools for work on the program itself");
   dev->require_subcommand(1);
+  add_learn_drafts(*dev, chosen);
   auto command = std::make_shared<MakeCheckpointCommand>();
   CLI::App* make = dev->add_subcommand(
       "make-checkpoint",

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/mapped_file.h"
+#include "cli/adapter_flag.h"
 #include "cli/console.h"
 #include "cli/find_model.h"
 #include "kernels/table.h"
@@ -12,8 +13,19 @@ namespace fastvlm::cli {
 
 void ModelFlags::add_to(CLI::App& command) {
   add_model_to(command);
+  add_adapter_to(command);
   add_precision_to(command);
   add_machine_to(command);
+}
+
+void ModelFlags::add_adapter_to(CLI::App& command) {
+  command
+      .add_option("--adapter", adapter,
+                  "LoRA adapter in PEFT's form, not merged: DIR, or DIR:SCALE")
+      ->check([](const std::string& text) {
+        const auto parsed = parse_adapter(text);
+        return parsed.ok() ? std::string() : parsed.status().message;
+      });
 }
 
 void ModelFlags::add_model_to(CLI::App& command) {
@@ -37,6 +49,15 @@ void ModelFlags::add_memory_to(CLI::App& command) {
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 50))
       ->option_text("SIZE");
+}
+
+void ModelFlags::add_drafts_to(CLI::App& command) {
+  command
+      .add_option("--drafts", drafts,
+                  "Table of what captions often say, or none: guess nothing. The text is the same "
+                  "[captions.drafts beside the model]")
+      ->option_text("FILE|none")
+      ->check(is_not_empty());
 }
 
 void ModelFlags::add_machine_to(CLI::App& command) {
@@ -91,6 +112,12 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.keep_tower = flags.keep_tower;
   if (flags.memory > 0) options.memory_limit = static_cast<int64_t>(flags.memory);
   options.language = flags.arithmetic().value_or(options.language);
+  options.draft = flags.drafts != "none";
+  if (options.draft && !flags.drafts.empty()) options.drafts = flags.drafts;
+  if (!flags.adapter.empty()) {
+    const auto adapter = parse_adapter(flags.adapter);  // it was looked at as an option
+    options.adapter = AdapterChoice{adapter->folder, adapter->strength};
+  }
   if (!aspect.empty()) options.aspect = aspect == "pad" ? Aspect::kPad : Aspect::kCrop;
   if (image_size > 0) options.image_size = image_size;
   return options;
@@ -181,7 +208,7 @@ Result<std::shared_ptr<const Engine>> load_engine(const ModelFlags& model, const
         "another");
   }
   FASTVLM_ASSIGN(auto engine, Engine::load(image.engine_options(found.folder, model), pool));
-  for (const std::string& line : engine->checkpoint().warnings()) warn(line);
+  for (const std::string& line : engine->warnings()) warn(line);
   return engine;
 }
 

@@ -23,15 +23,19 @@ struct ModelFlags {
   std::string vision_tower;
   std::string isa;
   std::string precision = "auto";
+  std::string adapter;  // DIR or DIR:SCALE
   uint64_t memory = 0;  // bytes; 0: no limit
   bool keep_tower = true;
   int threads = 0;
+  std::string drafts;
 
   void add_to(CLI::App& command);
   void add_model_to(CLI::App& command);    // --model and --vision-tower alone
   void add_machine_to(CLI::App& command);  // --threads and --isa alone
   void add_precision_to(CLI::App& command);
+  void add_adapter_to(CLI::App& command);
   void add_memory_to(CLI::App& command);
+  void add_drafts_to(CLI::App& command);  // --drafts
   // Selects the instruction set and starts the threads. Call before anything is loaded.
   Result<std::unique_ptr<ThreadPool>> prepare() const;
   std::optional<std::filesystem::path> tower_path() const;

@@ -50,7 +50,9 @@ int run(int argc, char** argv) {
   add_pull(program, chosen);
   add_evaluate(program, chosen);
   add_rate(program, chosen);
+  add_train(program, chosen);
   add_bench(program, chosen);
+  add_merge(program, chosen);
   add_quantize(program, chosen);
   add_dataset(program, chosen);
   add_dev(program, chosen);

@@ -35,9 +35,15 @@ Progress::Progress(bool quiet)
     : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) != 0), next_(terminal_ ? 0 : kFirstNote) {}
 
 void Progress::show(const JobCounts& counts) {
+  show([&](double seconds) {
+    return progress_line(counts, seconds, static_cast<double>(peak_resident_bytes()));
+  });
+}
+
+void Progress::show(const std::function<std::string(double seconds)>& make_line) {
   const double now = watch_.seconds();
   if (quiet_ || now < next_) return;
-  const std::string line = progress_line(counts, now, static_cast<double>(peak_resident_bytes()));
+  const std::string line = make_line(now);
   if (!terminal_) {
     note(line);
     next_ = now + std::clamp(now / 2, kFirstNote, kRarestNote);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a run over many pictures is, on stderr: a line that is written over on a terminal, else a
+// How far a long run is, on stderr: a line that is written over on a terminal, else a
 // line now and then, ever more rarely.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,9 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void show(const JobCounts& counts);
+  // The same for any run: the line is asked for when it is to be shown, with the seconds since the
+  // beginning.
+  void show(const std::function<std::string(double seconds)>& make_line);
   // Takes the line away from a terminal, for what is to be said.
   void clear();
 

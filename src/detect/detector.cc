@@ -18,10 +18,9 @@ float sigmoid(float x) {
 // Cells whose best class is likely enough. False when a number is not finite.
 bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& options,
                      std::vector<BoxCandidate>& out) {
-  const int64_t cells = head.height * head.width;
-  const int64_t classes = static_cast<int64_t>(head.scores.size()) / cells;
-  for (int64_t cell = 0; cell < cells; ++cell) {
-    const float* const logits = head.scores.data() + cell * classes;
+  const int64_t classes = head.scores.channels;
+  for (int64_t cell = 0; cell < head.scores.pixels(); ++cell) {
+    const float* const logits = head.scores.data + cell * classes;
     int64_t best = 0;
     bool finite = true;
     for (int64_t c = 0; c < classes; ++c) {
@@ -35,10 +34,10 @@ bool take_candidates(const HeadOutput& head, int64_t bins, const DetectOptions& 
         std::find(options.classes.begin(), options.classes.end(), best) == options.classes.end()) {
       continue;
     }
-    const int64_t row = cell / head.width;
-    const int64_t column = cell % head.width;
+    const int64_t row = cell / head.width();
+    const int64_t column = cell % head.width();
     const Box box =
-        decode_box(head.boxes.data() + cell * 4 * bins, bins, static_cast<float>(column) + 0.5F,
+        decode_box(head.boxes.data + cell * 4 * bins, bins, static_cast<float>(column) + 0.5F,
                    static_cast<float>(row) + 0.5F, head.stride);
     if (!std::isfinite(box.x0 + box.y0 + box.x1 + box.y1)) return false;
     out.push_back({box, confidence, static_cast<int>(best)});
@@ -70,24 +69,18 @@ Result<DetectorInput> detector_input(const Image& image, const DetectOptions& op
   return DetectorInput{plan, apply_letterbox(image, plan), image.width, image.height};
 }
 
-// What a call needs beside the weights.
-struct Memory {
-  MapStore maps;
-  HeadOutputs outputs;
-};
-
 struct Detector::State {
   // Memory of an earlier call, or new.
-  std::unique_ptr<Memory> take() {
+  std::unique_ptr<MapStore> take() {
     const std::lock_guard lock(mutex);
-    if (idle.empty()) return std::make_unique<Memory>();
-    auto memory = std::move(idle.back());
+    if (idle.empty()) return std::make_unique<MapStore>();
+    auto maps = std::move(idle.back());
     idle.pop_back();
-    return memory;
+    return maps;
   }
-  void give_back(std::unique_ptr<Memory> memory) {
+  void give_back(std::unique_ptr<MapStore> maps) {
     const std::lock_guard lock(mutex);
-    idle.push_back(std::move(memory));
+    idle.push_back(std::move(maps));
   }
 
   YoloLayers layers;
@@ -95,7 +88,7 @@ struct Detector::State {
   std::string source;  // the weights' file
   Arithmetic arithmetic = Arithmetic::kF32;
   std::mutex mutex;
-  std::vector<std::unique_ptr<Memory>> idle;
+  std::vector<std::unique_ptr<MapStore>> idle;
 };
 
 Detector::Detector(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -148,15 +141,15 @@ int Detector::class_id(std::string_view name) const {
   return found == state_->names.end() ? -1 : static_cast<int>(found - state_->names.begin());
 }
 
-void Detector::run(const float* pixels, int64_t height, int64_t width, HeadOutputs& outputs,
-                   ThreadPool& pool) const {
-  auto memory = state_->take();
-  OwnedMap input(memory->maps, height, width, 3);
+void Detector::run(const float* pixels, int64_t height, int64_t width, ThreadPool& pool,
+                   const TakeHeadOutput& take) const {
+  auto maps = state_->take();
+  OwnedMap input(*maps, height, width, 3);
   pool.parallel_for(height * width, kRowPixels, [&](int64_t begin, int64_t end) {
     std::copy(pixels + 3 * begin, pixels + 3 * end, input->data + 3 * begin);
   });
-  run_yolo(state_->layers, std::move(input), memory->maps, outputs, pool);
-  state_->give_back(std::move(memory));
+  run_yolo(state_->layers, std::move(input), *maps, pool, take);
+  state_->give_back(std::move(maps));
 }
 
 Result<std::vector<Detection>> Detector::detect(const Image& image, const DetectOptions& options,
@@ -169,19 +162,19 @@ Result<std::vector<Detection>> Detector::detect(const DetectorInput& input,
                                                 const DetectOptions& options,
                                                 ThreadPool& pool) const {
   FASTVLM_RETURN_IF_ERROR(check(options));
-  auto memory = state_->take();
-  OwnedMap pixels(memory->maps, input.plan.height, input.plan.width, 3);
+  auto maps = state_->take();
+  OwnedMap pixels(*maps, input.plan.height, input.plan.width, 3);
   network_input(input.pixels, pixels->data, pool);
-  run_yolo(state_->layers, std::move(pixels), memory->maps, memory->outputs, pool);
   std::vector<BoxCandidate> candidates;
-  for (const HeadOutput& head : memory->outputs) {
-    if (!take_candidates(head, state_->layers.bins, options, candidates)) {
-      return error(Code::kInvalid,
-                   cat(state_->source, ": the output of ", kind(), " is not finite"),
-                   "the weights are damaged; fetch them again");
-    }
+  bool finite = true;
+  run_yolo(state_->layers, std::move(pixels), *maps, pool, [&](const HeadOutput& head) {
+    finite = finite && take_candidates(head, state_->layers.bins, options, candidates);
+  });
+  state_->give_back(std::move(maps));
+  if (!finite) {
+    return error(Code::kInvalid, cat(state_->source, ": the output of ", kind(), " is not finite"),
+                 "the weights are damaged; fetch them again");
   }
-  state_->give_back(std::move(memory));
   std::vector<Detection> detections;
   for (const BoxCandidate& kept : suppress(std::move(candidates), options.iou, options.most)) {
     detections.push_back({kept.class_id, names()[static_cast<size_t>(kept.class_id)],

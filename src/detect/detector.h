@@ -73,8 +73,8 @@ class Detector {
                                         ThreadPool& pool) const;
 
   // The network alone: pixels [height, width, 3], RGB 0..1; 32 divides both sides.
-  void run(const float* pixels, int64_t height, int64_t width, HeadOutputs& outputs,
-           ThreadPool& pool) const;
+  void run(const float* pixels, int64_t height, int64_t width, ThreadPool& pool,
+           const TakeHeadOutput& take) const;
 
  private:
   struct State;

@@ -29,6 +29,8 @@ class ForwardPass {
       multiply(x, *pointwise, y, epilogue);
     } else if (const auto* spatial = std::get_if<SpatialConvolution>(&layer.conv)) {
       convolve(pool_, {x.data, x.height, x.width, x.stride}, *spatial, y.data, y.stride, epilogue);
+    } else if (const auto* winograd = std::get_if<WinogradConvolution>(&layer.conv)) {
+      convolve(pool_, {x.data, x.height, x.width, x.stride}, *winograd, y.data, y.stride, epilogue);
     } else {  // only in places where both maps are whole
       depthwise(pool_, x.data, x.height, x.width, std::get<DepthwiseConvolution>(layer.conv),
                 y.data, layer.activation);
@@ -152,22 +154,19 @@ class ForwardPass {
 
 // Both branches of one grid.
 void run_head(ForwardPass& pass, const YoloLayers& layers, size_t level, const Map& x,
-              HeadOutput& out) {
-  out.height = x.height;
-  out.width = x.width;
-  out.stride = 8 << level;
-  out.boxes.resize(static_cast<size_t>(x.pixels() * 4 * layers.bins));
-  out.scores.resize(static_cast<size_t>(x.pixels() * layers.classes));
+              MapStore& store, const TakeHeadOutput& take) {
   const HeadBranches& head = layers.head[level];
-  pass.branch(x, head.box, {out.boxes.data(), x.height, x.width, 4 * layers.bins, 4 * layers.bins});
-  pass.branch(x, head.classes,
-              {out.scores.data(), x.height, x.width, layers.classes, layers.classes});
+  const OwnedMap boxes(store, x.height, x.width, 4 * layers.bins);
+  const OwnedMap scores(store, x.height, x.width, layers.classes);
+  pass.branch(x, head.box, boxes);
+  pass.branch(x, head.classes, scores);
+  take({8 << level, boxes, scores});
 }
 
 }  // namespace
 
-void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, HeadOutputs& outputs,
-              ThreadPool& pool) {
+void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, ThreadPool& pool,
+              const TakeHeadOutput& take) {
   ForwardPass pass(store, pool);
   // Sides of P3, P4, P5, and how wide they and the maps beside them are.
   const int64_t h[] = {pixels->height / 8, pixels->height / 16, pixels->height / 32};
@@ -221,15 +220,15 @@ void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, HeadOu
   n4_p3.give_back();
   x = pass.conv(x, layers.top_down[1].cv2);
 
-  run_head(pass, layers, 0, x, outputs[0]);
+  run_head(pass, layers, 0, x, store, take);
   pass.conv(x, layers.bottom_up[0].down, down3_n4->slice(0, down3));
   x = pass.parts(down3_n4, layers.bottom_up[0].csp);
   x = pass.conv(x, layers.bottom_up[0].csp.cv2);
-  run_head(pass, layers, 1, x, outputs[1]);
+  run_head(pass, layers, 1, x, store, take);
   pass.conv(x, layers.bottom_up[1].down, down4_p5->slice(0, down4));
   x = pass.parts(down4_p5, layers.bottom_up[1].csp);
   x = pass.conv(x, layers.bottom_up[1].csp.cv2);
-  run_head(pass, layers, 2, x, outputs[2]);
+  run_head(pass, layers, 2, x, store, take);
 }
 
 }  // namespace fastvlm

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@
 #include "kernels/convolution.h"
 #include "kernels/precision.h"
 #include "kernels/spatial_convolution.h"
+#include "kernels/winograd.h"
 
 namespace fastvlm {
 
@@ -37,7 +39,8 @@ struct PointwiseConvolution {
 
 // A convolution with its BatchNorm folded in, and what follows it.
 struct ConvLayer {
-  std::variant<PointwiseConvolution, SpatialConvolution, DepthwiseConvolution> conv;
+  std::variant<PointwiseConvolution, SpatialConvolution, WinogradConvolution, DepthwiseConvolution>
+      conv;
   int stride = 1;
   int64_t channels_in = 0;
   int64_t channels_out = 0;
@@ -130,22 +133,23 @@ struct YoloLayers {
 Result<YoloLayers> read_yolo(const DetectorWeights& weights, ThreadPool& pool,
                              Arithmetic arithmetic);
 
-// What the head says of one of its three grids; cell (y, x) is row y * width + x.
+// What the head says of one of its three grids, of 1/8, 1/16 and 1/32 of the input.
 struct HeadOutput {
-  int64_t height = 0;
-  int64_t width = 0;
-  int stride = 0;             // input pixels a cell
-  std::vector<float> boxes;   // [cells, 4 * bins]: logits of left, top, right, bottom distance
-  std::vector<float> scores;  // [cells, classes]: logits
+  int stride = 0;  // input pixels a cell
+  Map boxes;       // [height, width, 4 * bins]: logits of left, top, right, bottom distance
+  Map scores;      // [height, width, classes]: logits
+
+  int64_t height() const { return boxes.height; }
+  int64_t width() const { return boxes.width; }
 };
 
-// Of the grids at 1/8, 1/16 and 1/32. Given again, their memory is used again.
-using HeadOutputs = std::array<HeadOutput, 3>;
+// Called for each grid in turn, the finest first; its maps are whole, and gone afterwards.
+using TakeHeadOutput = std::function<void(const HeadOutput& output)>;
 
 // `pixels` [height, width, 3], RGB 0..1; 32 divides both sides. All maps come from `store`, from
 // which `pixels` are too: their memory is used again. The result does not depend on the number of
 // threads.
-void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, HeadOutputs& outputs,
-              ThreadPool& pool);
+void run_yolo(const YoloLayers& layers, OwnedMap pixels, MapStore& store, ThreadPool& pool,
+              const TakeHeadOutput& take);
 
 }  // namespace fastvlm

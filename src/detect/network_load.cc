@@ -14,6 +14,8 @@ constexpr double kBatchNormEps = 1e-3;
 // Convolutions of no more inputs stay at bf16 in an int8 network: they are as fast there, and it is
 // they, the early ones before all, whose rounding costs accuracy (docs/ACCURACY.md).
 constexpr int64_t kNarrowInputs = 48;
+// With no more inputs, Winograd's method transforms more than it saves.
+constexpr int64_t kFewInputs = 8;
 constexpr int64_t kHeadWidth = 64;  // channels of an attention head
 constexpr const char* kFamily =
     "only detection networks of the YOLO11 and YOLOv8 families are read";
@@ -101,6 +103,9 @@ class Reader {
     return conv;
   }
   Arithmetic arithmetic() const { return arithmetic_; }
+  // Of the layers that are read from now on: whether their maps are the smallest, at 1/32. There
+  // Winograd's weights, four times as large, would take more memory than the time is worth.
+  void set_deepest(bool deepest) { deepest_ = deepest; }
 
   Status finish() const {
     for (const auto& [name, tensor] : weights_.tensors) {
@@ -191,6 +196,11 @@ class Reader {
     return narrow ? Arithmetic::kBf16 : arithmetic_;
   }
 
+  bool by_winograd(const Folded& folded, const Wanted& wanted, Arithmetic arithmetic) const {
+    return wanted.kernel == 3 && wanted.stride == 1 && arithmetic == Arithmetic::kF32 &&
+           !deepest_ && folded.inputs > kFewInputs;
+  }
+
   ConvLayer packed(const Folded& folded, int64_t inputs, const Wanted& wanted) {
     ConvLayer layer;
     layer.stride = wanted.stride;
@@ -205,6 +215,8 @@ class Reader {
     parameters_ += static_cast<int64_t>(folded.weights.size() + folded.bias.size());
     if (wanted.depthwise) {
       layer.conv = make_depthwise(folded.weights, folded.bias, wanted.kernel, wanted.stride, 1);
+    } else if (by_winograd(folded, wanted, arithmetic)) {
+      layer.conv = make_winograd(pool_, folded.weights, folded.bias, inputs);
     } else {
       layer.conv = make_spatial(pool_, folded.weights, folded.bias, inputs, wanted.kernel,
                                 wanted.stride, arithmetic);
@@ -217,6 +229,7 @@ class Reader {
   Arithmetic arithmetic_;
   std::set<std::string, std::less<>> used_;
   int64_t parameters_ = 0;
+  bool deepest_ = false;
 };
 
 constexpr Wanted kWide{.kernel = 3};
@@ -431,6 +444,7 @@ Status read_head(Reader& reader, const std::string& key, YoloLayers& layers) {
                             layers.bottom_up[1].csp.cv2.channels_out};
   for (size_t level = 0; level < 3; ++level) {
     HeadBranches& head = layers.head[level];
+    reader.set_deepest(level == 2);
     FASTVLM_ASSIGN(head.box,
                    read_box_branch(reader, cat(key, ".cv2.", level), widths[level], layers.bins));
     FASTVLM_ASSIGN(head.classes, read_class_branch(reader, cat(key, ".cv3.", level), widths[level],
@@ -473,6 +487,7 @@ Result<YoloLayers> read_yolo(const DetectorWeights& weights, ThreadPool& pool,
   FASTVLM_ASSIGN(layers.stem, reader.conv("model.0", 3, {.kernel = 3, .stride = 2, .exact = true}));
   int64_t width = layers.stem.channels_out;
   for (int64_t i = 0; i < 4; ++i) {
+    reader.set_deepest(i == 3);
     FASTVLM_ASSIGN(DownStage stage, read_down_stage(reader, 2 * i + 1, 2 * i + 2, width, 0, true));
     width = stage.csp.cv2.channels_out;
     layers.backbone[static_cast<size_t>(i)] = std::move(stage);
@@ -486,12 +501,14 @@ Result<YoloLayers> read_yolo(const DetectorWeights& weights, ThreadPool& pool,
   const int64_t p3 = layers.backbone[1].csp.cv2.channels_out;
   const int64_t p4 = layers.backbone[2].csp.cv2.channels_out;
   const int64_t p5 = width;
+  reader.set_deepest(false);
   FASTVLM_ASSIGN(layers.top_down[0], read_csp(reader, cat("model.", last + 3), p5 + p4, eleven));
   const int64_t n4 = layers.top_down[0].cv2.channels_out;
   FASTVLM_ASSIGN(layers.top_down[1], read_csp(reader, cat("model.", last + 6), n4 + p3, eleven));
   FASTVLM_ASSIGN(
       layers.bottom_up[0],
       read_down_stage(reader, last + 7, last + 9, layers.top_down[1].cv2.channels_out, n4, eleven));
+  reader.set_deepest(true);
   FASTVLM_ASSIGN(layers.bottom_up[1],
                  read_down_stage(reader, last + 10, last + 12,
                                  layers.bottom_up[0].csp.cv2.channels_out, p5, eleven));

@@ -16,6 +16,33 @@ int64_t rows_a_share(int64_t width) {
   return std::max<int64_t>(1, kWorthSharing / width);
 }
 
+// Positions turn by `sign` times their angles.
+void turn(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t heads, int64_t head_dim,
+          int64_t first_position, double theta, double sign) {
+  const int64_t half = head_dim / 2;
+  std::vector<double> frequencies(static_cast<size_t>(half));
+  for (int64_t i = 0; i < half; ++i) {
+    frequencies[static_cast<size_t>(i)] =
+        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+  }
+  pool.parallel_for(rows, rows_a_share(heads * head_dim), [&](int64_t begin, int64_t end) {
+    std::vector<float> turns(static_cast<size_t>(2 * half));
+    float* const cos = turns.data();
+    float* const sin = cos + half;
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle =
+            sign * static_cast<double>(first_position + r) * frequencies[static_cast<size_t>(i)];
+        cos[i] = static_cast<float>(std::cos(angle));
+        sin[i] = static_cast<float>(std::sin(angle));
+      }
+      for (int64_t h = 0; h < heads; ++h) {
+        kernels().rotate(x + r * stride + h * head_dim, cos, sin, half);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void rms_norm(ThreadPool& pool, const float* x, int64_t rows, int64_t width, const float* weight,
@@ -53,28 +80,12 @@ void silu_multiply(ThreadPool& pool, float* gate, const float* up, int64_t count
 
 void rope(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t heads, int64_t head_dim,
           int64_t first_position, double theta) {
-  const int64_t half = head_dim / 2;
-  std::vector<double> frequencies(static_cast<size_t>(half));
-  for (int64_t i = 0; i < half; ++i) {
-    frequencies[static_cast<size_t>(i)] =
-        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-  }
-  pool.parallel_for(rows, rows_a_share(heads * head_dim), [&](int64_t begin, int64_t end) {
-    std::vector<float> turns(static_cast<size_t>(2 * half));
-    float* const cos = turns.data();
-    float* const sin = cos + half;
-    for (int64_t r = begin; r < end; ++r) {
-      for (int64_t i = 0; i < half; ++i) {
-        const double angle =
-            static_cast<double>(first_position + r) * frequencies[static_cast<size_t>(i)];
-        cos[i] = static_cast<float>(std::cos(angle));
-        sin[i] = static_cast<float>(std::sin(angle));
-      }
-      for (int64_t h = 0; h < heads; ++h) {
-        kernels().rotate(x + r * stride + h * head_dim, cos, sin, half);
-      }
-    }
-  });
+  turn(pool, x, rows, stride, heads, head_dim, first_position, theta, 1);
+}
+
+void rope_backward(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t heads,
+                   int64_t head_dim, int64_t first_position, double theta) {
+  turn(pool, x, rows, stride, heads, head_dim, first_position, theta, -1);
 }
 
 int64_t argmax(const float* x, int64_t count) {

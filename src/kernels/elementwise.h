@@ -30,6 +30,10 @@ void silu_multiply(ThreadPool& pool, float* gate, const float* up, int64_t count
 void rope(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t heads, int64_t head_dim,
           int64_t first_position, double theta);
 
+// What rope() turned, turned back: its gradient's way through it.
+void rope_backward(ThreadPool& pool, float* x, int64_t rows, int64_t stride, int64_t heads,
+                   int64_t head_dim, int64_t first_position, double theta);
+
 // The index of the largest element, the first one among equals; some index where an element is not
 // a number.
 int64_t argmax(const float* x, int64_t count);

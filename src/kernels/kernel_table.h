@@ -137,6 +137,42 @@ struct DepthwiseRows {
   Activation activation = Activation::kNone;
 };
 
+// Winograd's F(4x4, 3x3) (winograd.h). A tile is 4 x 4 outputs, made from 6 x 6 inputs; along each
+// axis there are as many points as inputs: these, and infinity.
+inline constexpr int64_t kWinogradTile = 4;
+inline constexpr int64_t kWinogradSpan = 6;
+inline constexpr int64_t kWinogradPoints = kWinogradSpan * kWinogradSpan;
+inline constexpr double kWinogradNear = 0.70710678118654752440;  // sqrt 1/2
+inline constexpr double kWinogradFar = 1.41421356237309504880;   // sqrt 2
+inline constexpr double kWinogradNodes[] = {0.0, kWinogradNear, -kWinogradNear, kWinogradFar,
+                                            -kWinogradFar};
+
+// The inputs [6, 6, channels] of a tile at all points, [36, channels]: B^T x B along both axes,
+// where row i of B^T holds the coefficients, the constant one first, of the product of (X - node)
+// over all nodes but the i-th; over all of them for infinity.
+struct WinogradInput {
+  const float* x = nullptr;
+  int64_t row_stride = 0;  // floats from one to the next
+  int64_t pixel_stride = 0;
+  int64_t channels = 0;
+  float* out = nullptr;
+  int64_t point_stride = 0;
+};
+
+// Outputs of a tile from the sums [36, 16] of one panel at all points: epilogue(A^T sums A), where
+// column i of A^T holds the powers of node i, the 0th first; (0, 0, 0, 1) for infinity.
+struct WinogradOutput {
+  const float* sums = nullptr;
+  int64_t point_stride = 0;
+  int64_t rows = 0;  // those of the tile's 4 that lie within the map
+  int64_t columns = 0;
+  int64_t map_width = 0;  // pixels
+  float* y = nullptr;     // of the tile's first pixel
+  int64_t y_stride = 0;   // from one pixel to the next
+  int64_t outputs = kPanel;
+  Epilogue epilogue;  // its pointers already at this pixel and panel
+};
+
 struct KernelTable {
   const char* name;
 
@@ -156,6 +192,8 @@ struct KernelTable {
   void (*tile_product)(const TileProduct& product);
 
   void (*depthwise)(const DepthwiseRows& part);
+  void (*winograd_input)(const WinogradInput& tile);
+  void (*winograd_output)(const WinogradOutput& tile);
 
   // x[i] = exp(x[i] - max); returns the sum.
   float (*exponentials)(float* x, int64_t count, float max);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plain set: portable loops that say what every faster set must compute.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/half.h"
@@ -191,6 +192,64 @@ void depthwise(const DepthwiseRows& d) {
   }
 }
 
+// The coefficients of the product of (X - node) over all nodes but `left_out`, [6].
+std::array<float, kWinogradSpan> product_without(int64_t left_out) {
+  std::array<double, kWinogradSpan> product = {1.0};
+  for (int64_t i = 0; i + 1 < kWinogradSpan; ++i) {
+    if (i == left_out) continue;
+    for (size_t power = product.size(); power-- > 0;) {
+      product[power] = (power == 0 ? 0.0 : product[power - 1]) - kWinogradNodes[i] * product[power];
+    }
+  }
+  std::array<float, kWinogradSpan> narrow{};
+  std::copy(product.begin(), product.end(), narrow.begin());
+  return narrow;
+}
+
+void winograd_input(const WinogradInput& p) {
+  std::array<float, kWinogradSpan> factors[kWinogradSpan];
+  for (int64_t i = 0; i < kWinogradSpan; ++i) factors[i] = product_without(i);
+  for (int64_t point = 0; point < kWinogradPoints; ++point) {
+    const auto& along_y = factors[point / kWinogradSpan];
+    const auto& along_x = factors[point % kWinogradSpan];
+    for (int64_t c = 0; c < p.channels; ++c) {
+      float sum = 0.0F;
+      for (size_t i = 0; i < kWinogradPoints; ++i) {
+        const size_t y = i / kWinogradSpan;
+        const size_t x = i % kWinogradSpan;
+        sum += along_y[y] * along_x[x] *
+               p.x[static_cast<int64_t>(y) * p.row_stride +
+                   static_cast<int64_t>(x) * p.pixel_stride + c];
+      }
+      p.out[point * p.point_stride + c] = sum;
+    }
+  }
+}
+
+// What the product at a point counts for output `i` of a tile's axis.
+float output_factor(int64_t i, int64_t point) {
+  if (point + 1 == kWinogradSpan) return i + 1 == kWinogradTile ? 1.0F : 0.0F;
+  double power = 1.0;
+  for (int64_t n = 0; n < i; ++n) power *= kWinogradNodes[point];
+  return static_cast<float>(power);
+}
+
+void winograd_output(const WinogradOutput& p) {
+  for (int64_t y = 0; y < p.rows; ++y) {
+    for (int64_t x = 0; x < p.columns; ++x) {
+      const int64_t pixel = y * p.map_width + x;
+      for (int64_t j = 0; j < p.outputs; ++j) {
+        float sum = 0.0F;
+        for (int64_t i = 0; i < kWinogradPoints; ++i) {
+          sum += output_factor(y, i / kWinogradSpan) * output_factor(x, i % kWinogradSpan) *
+                 p.sums[i * p.point_stride + j];
+        }
+        p.y[pixel * p.y_stride + j] = reference_epilogue(p.epilogue, pixel, j, sum);
+      }
+    }
+  }
+}
+
 float exponentials(float* x, int64_t count, float max) {
   float sum = 0.0F;
   for (int64_t i = 0; i < count; ++i) sum += x[i] = std::exp(x[i] - max);
@@ -262,6 +321,8 @@ const KernelTable* reference_kernels() {
       quantise_tile,
       tile_product,
       depthwise,
+      winograd_input,
+      winograd_output,
       exponentials,
       maximum,
       rms_norm,

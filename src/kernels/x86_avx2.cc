@@ -79,6 +79,10 @@ inline V power_of_two(V n) {
   const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
+// a 2^n for whole n in -126 .. 127.
+inline V scaled(V a, V n) {
+  return mul(a, power_of_two(n));
+}
 
 // The first `count` lanes (at most all); the others are zero, or not written.
 inline __m256i first_lanes(int64_t count) {
@@ -173,13 +177,14 @@ inline Words dot_bytes(Words sums, Words weights, Words x) {
 
 constexpr int kMostTileRows = 6;  // their sums stay in the 16 registers
 
-// The others use functions.inc; quantised.inc uses products.inc.
+// The others use functions.inc; quantised.inc and winograd.inc use products.inc.
 // clang-format off
 #include "kernels/functions.inc"
 #include "kernels/depthwise.inc"
 #include "kernels/products.inc"
 #include "kernels/quantised.inc"
 #include "kernels/rows.inc"
+#include "kernels/winograd.inc"
 // clang-format on
 
 }  // namespace
@@ -195,9 +200,10 @@ namespace fastvlm {
 
 const KernelTable* avx2_kernels() {
   static constexpr KernelTable kTable{
-      "avx2",        panel_product, kTilePanels,  expand,        prepare_vector, vector_product,
-      kMostTileRows, quantise_tile, tile_product, depthwise,     exponentials,   maximum,
-      rms_norm,      layer_norm,    affine,       silu_multiply, scale_gelu,     rotate,
+      "avx2",         panel_product,   kTilePanels,   expand,       prepare_vector,
+      vector_product, kMostTileRows,   quantise_tile, tile_product, depthwise,
+      winograd_input, winograd_output, exponentials,  maximum,      rms_norm,
+      layer_norm,     affine,          silu_multiply, scale_gelu,   rotate,
   };
   return cpu_features().avx2_fma ? &kTable : nullptr;
 }

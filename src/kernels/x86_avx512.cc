@@ -31,13 +31,14 @@
 namespace fastvlm {
 namespace {
 
-// The others use functions.inc; quantised.inc uses products.inc.
+// The others use functions.inc; quantised.inc and winograd.inc use products.inc.
 // clang-format off
 #include "kernels/vectors_avx512.inc"
 #include "kernels/functions.inc"
 #include "kernels/depthwise.inc"
 #include "kernels/products.inc"
 #include "kernels/rows.inc"
+#include "kernels/winograd.inc"
 // clang-format on
 
 constexpr int kMostTileRows = 12;  // 12 sums and 12 totals of 32 registers
@@ -107,12 +108,26 @@ namespace fastvlm {
 
 const KernelTable* avx512_kernels() {
   static constexpr KernelTable kTable{
-      "avx512",      panel_product,        kTilePanels,
-      expand,        prepare_vector,       vector_product,
-      kMostTileRows, plain::quantise_tile, plain::tile_product,
-      depthwise,     exponentials,         maximum,
-      rms_norm,      layer_norm,           affine,
-      silu_multiply, scale_gelu,           rotate,
+      "avx512",
+      panel_product,
+      kTilePanels,
+      expand,
+      prepare_vector,
+      vector_product,
+      kMostTileRows,
+      plain::quantise_tile,
+      plain::tile_product,
+      depthwise,
+      winograd_input,
+      winograd_output,
+      exponentials,
+      maximum,
+      rms_norm,
+      layer_norm,
+      affine,
+      silu_multiply,
+      scale_gelu,
+      rotate,
   };
   return cpu_features().avx512 ? &kTable : nullptr;
 }

@@ -5,6 +5,7 @@
 
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "language/answer_logits.h"
 
 namespace fastvlm {
 
@@ -63,20 +64,20 @@ size_t length_before_repeats(std::span<const int32_t> ids) {
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
                        const DecodingOptions& options, ThreadPool& pool) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
+  const auto prompt_size = static_cast<size_t>(n * model.config().hidden_size);
+  AnswerLogits logits(model, cache, {prompt_rows, prompt_size}, options.max_tokens, options.drafter,
+                      pool);
   Decoded answer;
   answer.ids.reserve(static_cast<size_t>(options.max_tokens));
   Sampler sampler(options.sampling, options.breaks_sequence);
   std::vector<int32_t> seen = options.penalized_ids;
-  std::vector<float> row(static_cast<size_t>(model.config().hidden_size));
-  std::vector<float> logits;
 
-  const Stopwatch prefill;
-  FASTVLM_RETURN_IF_ERROR(model.forward(cache, prompt_rows, n, Qwen2::Logits::kLast, logits, pool));
-  answer.prefill_seconds = prefill.seconds();
-
-  const Stopwatch decoding;
-  while (true) {
-    FASTVLM_ASSIGN(const int32_t id, sampler.choose(logits, seen));
+  Stopwatch watch;
+  FASTVLM_RETURN_IF_ERROR(logits.start());
+  answer.prefill_seconds = watch.lap();
+  while (static_cast<int64_t>(answer.ids.size()) < options.max_tokens) {
+    FASTVLM_ASSIGN(const std::span<float> behind, logits.behind(answer.ids));
+    FASTVLM_ASSIGN(const int32_t id, sampler.choose(behind, seen));
     if (options.stops(id)) {
       answer.finish = FinishReason::kStop;
       break;
@@ -91,12 +92,10 @@ Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_r
       answer.finish = FinishReason::kLoop;
       break;
     }
-    if (static_cast<int64_t>(answer.ids.size()) == options.max_tokens) break;
-    FASTVLM_RETURN_IF_ERROR(model.embed({&id, 1}, row.data()));
-    FASTVLM_RETURN_IF_ERROR(
-        model.forward(cache, row.data(), 1, Qwen2::Logits::kLast, logits, pool));
   }
-  answer.decode_seconds = decoding.seconds();
+  logits.keep_only(answer.ids);
+  answer.decode_seconds = watch.lap();
+  answer.drafts = logits.counts();
   return answer;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "language/drafter.h"
 #include "language/kv_cache.h"
 #include "language/qwen2.h"
 #include "language/sampler.h"
@@ -34,6 +35,9 @@ struct DecodingOptions {
   IdPredicate breaks_sequence = {};               // see penalize_repeated_sequences
   bool stop_on_loop = false;                      // see ends_in_loop
   std::function<bool(int32_t id)> on_token = {};  // each id; false ends the answer after it
+  // Guesses that save passes and change no answer; it has begun with this prompt. None: no
+  // guesses. Must outlive the call.
+  Drafter* drafter = nullptr;
 
   bool stops(int32_t id) const;  // whether it is one of stop_ids
 };
@@ -43,6 +47,7 @@ struct Decoded {
   FinishReason finish = FinishReason::kLength;
   double prefill_seconds = 0;  // until the prompt's logits
   double decode_seconds = 0;   // from there to the end
+  DraftCounts drafts = {};
 };
 
 // Answers prompt_rows [n, hidden_size], which continue what the cache holds. The cache needs room
@@ -53,8 +58,8 @@ Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_r
 
 // The same by `beams` parallel answers, with the rules of Hugging Face's beam search (length
 // penalty 1, no early stopping, one answer returned); with a temperature, its beam sampling.
-// on_token and stop_on_loop do not apply, since no id is certain before the end; the penalty on
-// repeated sequences is refused. Afterwards the cache holds the prompt.
+// on_token, stop_on_loop and drafter do not apply, since no id is certain before the end; the
+// penalty on repeated sequences is refused. Afterwards the cache holds the prompt.
 Result<Decoded> beam_search(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
                             int beams, const DecodingOptions& options, ThreadPool& pool);
 

@@ -24,6 +24,15 @@ void multiply_add(ThreadPool& pool, const float* x, int64_t rows, const Matrix& 
          {.residual = y, .residual_stride = weights.rows()});
 }
 
+// y += scale * x A^T B^T, where the layer has an adapter. `inner` takes [rows, rank].
+void adapt(ThreadPool& pool, const float* x, int64_t rows, const Qwen2::Linear& linear,
+           float* inner, float* y) {
+  if (!linear.adapter) return;
+  const Matrix& a = linear.adapter->a;
+  matmul(pool, x, rows, a.cols(), a, inner, a.rows());
+  multiply_add(pool, inner, rows, linear.adapter->b, y);
+}
+
 }  // namespace
 
 // Rows of a chunk, inside the cache's scratch.
@@ -35,13 +44,16 @@ struct Qwen2::Scratch {
   float* v;         // [rows, kv_heads * head_dim]
   float* attended;  // [rows, heads * head_dim]
   float* gated;     // [rows, intermediate]
+  float* up;        // [rows, intermediate] where an adapter is attached
+  float* inner;     // [rows, rank] of the adapter
 
-  Scratch(const LanguageConfig& config, int64_t rows, std::vector<float>& memory) {
+  Scratch(const LanguageConfig& config, int64_t rank, int64_t rows, std::vector<float>& memory) {
     const int64_t hidden = config.hidden_size;
     const int64_t heads = config.heads * config.head_dim;
     const int64_t kv_heads = config.kv_heads * config.head_dim;
-    const auto needed =
-        static_cast<size_t>(rows * (2 * (hidden + heads + kv_heads) + config.intermediate_size));
+    const int64_t adapted = rank == 0 ? 0 : config.intermediate_size + rank;
+    const auto needed = static_cast<size_t>(
+        rows * (2 * (hidden + heads + kv_heads) + config.intermediate_size + adapted));
     if (memory.size() < needed) memory.resize(needed);
     x = memory.data();
     normed = x + rows * hidden;
@@ -50,6 +62,8 @@ struct Qwen2::Scratch {
     v = k + rows * kv_heads;
     attended = v + rows * kv_heads;
     gated = attended + rows * heads;
+    up = gated + rows * config.intermediate_size;
+    inner = up + rows * config.intermediate_size;
   }
 };
 
@@ -86,15 +100,20 @@ Status Qwen2::embed(std::span<const int32_t> ids, float* out) const {
 
 Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                       std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink) const {
+  const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
+  logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
+  return forward(cache, rows, n, wanted, logits.data(), pool, sink);
+}
+
+Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
+                      ThreadPool& pool, const HiddenSink& sink) const {
   if (n < 1 || n > cache.capacity() - cache.length()) {
     return error(Code::kLimit,
                  cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
                      " and cannot take ", n, " more"),
                  "make the cache as long as prompt and answer together");
   }
-  const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
-  logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
-  const Scratch scratch(config_, std::min(n, kChunkRows), cache.scratch_);
+  const Scratch scratch(config_, adapter_rank_, std::min(n, kChunkRows), cache.scratch_);
   for (int64_t begin = 0; begin < n; begin += kChunkRows) {
     const int64_t count = std::min(n - begin, kChunkRows);
     const int64_t first_wanted = std::max(n - wanted - begin, int64_t{0});
@@ -105,8 +124,7 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
     if (outputs == 0) continue;
     const int64_t row = begin + count - outputs - (n - wanted);
     matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
-           config_.hidden_size, head(), logits.data() + row * config_.vocab_size,
-           config_.vocab_size);
+           config_.hidden_size, head(), logits + row * config_.vocab_size, config_.vocab_size);
   }
   return {};
 }
@@ -147,6 +165,8 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
                             output(layer.q.weights, layer.q.bias, scratch.q)};
   const std::span<const Output> together(outputs, skipped == 0 ? 3 : 2);
   matmul(pool, scratch.normed, n, hidden, together);
+  adapt(pool, scratch.normed, n, layer.k, scratch.inner, scratch.k);
+  adapt(pool, scratch.normed, n, layer.v, scratch.inner, scratch.v);
   rope(pool, scratch.k, n, kv_width, config_.kv_heads, config_.head_dim, position,
        config_.rope_theta);
   memory.store(cache.length(), n, scratch.k, kv_width, scratch.v, kv_width);
@@ -155,6 +175,7 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
   if (skipped != 0) {
     matmul(pool, scratch.normed + skipped * hidden, keep, hidden, {&outputs[2], 1});
   }
+  adapt(pool, scratch.normed + skipped * hidden, keep, layer.q, scratch.inner, scratch.q);
   rope(pool, scratch.q, keep, q_width, config_.heads, config_.head_dim, position + skipped,
        config_.rope_theta);
   const AttentionShape shape = {.queries = keep,
@@ -165,7 +186,9 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
                                 .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                                 .causal = true};
   attention(pool, shape, scratch.q, q_width, memory, scratch.attended, q_width);
-  multiply_add(pool, scratch.attended, keep, layer.o.weights, scratch.x + skipped * hidden);
+  float* x = scratch.x + skipped * hidden;
+  multiply_add(pool, scratch.attended, keep, layer.o.weights, x);
+  adapt(pool, scratch.attended, keep, layer.o, scratch.inner, x);
 }
 
 // x[begin .. begin + rows] += down(silu(gate(x)) * up(x)), x normed first.
@@ -175,9 +198,19 @@ void Qwen2::feed_forward(const Layer& layer, const Scratch& scratch, int64_t beg
   float* x = scratch.x + begin * config_.hidden_size;
   rms_norm(pool, x, rows, config_.hidden_size, layer.mlp_norm.data(), config_.rms_norm_eps,
            scratch.normed);
-  gated_matmul(pool, scratch.normed, rows, config_.hidden_size, layer.gate.weights,
-               layer.up.weights, scratch.gated);
+  if (layer.gate.adapter || layer.up.adapter) {
+    const Output outputs[] = {output(layer.gate.weights, {}, scratch.gated),
+                              output(layer.up.weights, {}, scratch.up)};
+    matmul(pool, scratch.normed, rows, config_.hidden_size, outputs);
+    adapt(pool, scratch.normed, rows, layer.gate, scratch.inner, scratch.gated);
+    adapt(pool, scratch.normed, rows, layer.up, scratch.inner, scratch.up);
+    silu_multiply(pool, scratch.gated, scratch.up, rows * config_.intermediate_size);
+  } else {
+    gated_matmul(pool, scratch.normed, rows, config_.hidden_size, layer.gate.weights,
+                 layer.up.weights, scratch.gated);
+  }
   multiply_add(pool, scratch.gated, rows, layer.down.weights, x);
+  adapt(pool, scratch.gated, rows, layer.down, scratch.inner, x);
 }
 
 }  // namespace fastvlm

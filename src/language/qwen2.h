@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/matrix.h"
 #include "language/kv_cache.h"
+#include "language/lora.h"
 
 namespace fastvlm {
 
@@ -51,27 +53,47 @@ class Qwen2 {
   // Embeds ids into out [ids.size(), hidden_size]. An id outside the vocabulary is an error.
   Status embed(std::span<const int32_t> ids, float* out) const;
 
+  // Whether what a row gives is the same, bit for bit, whichever rows are run with it: where all
+  // products are of bytes. Elsewhere a row that runs alone is summed up in another order.
+  bool rows_are_independent() const;
+
   enum class Logits { kNone, kLast, kAll };
   // Runs rows [n, hidden_size], embedded ids or image tokens, behind what the cache holds, and
   // appends them to it. `logits` becomes [0 | 1 | n, vocab_size]. kLimit when the cache has no
   // room.
   Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
                  std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
+  // The same with the logits of the last `wanted` rows (0 .. n), [wanted, vocab_size].
+  Status forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
+                 ThreadPool& pool, const HiddenSink& sink = {}) const;
 
- private:
+  // Adds a LoRA adapter to the linear layers, `strength` times, at f32; the weights stay as they
+  // are. kUsage when the model has one already, kInvalid when it is of another shape.
+  Status attach(const LoraAdapter& adapter, float strength, ThreadPool& pool);
+
+  // The weights, for training, which runs through them both ways.
+  struct LowRank {
+    Matrix a;  // [rank, in]
+    Matrix b;  // [out, rank], times the adapter's scale
+  };
   struct Linear {
     Matrix weights;
     std::vector<float> bias;  // empty where the model has none
+    std::unique_ptr<const LowRank> adapter{};
   };
   struct Layer {
     std::vector<float> attention_norm, mlp_norm;
     Linear q, k, v, o, gate, up, down;
   };
+  const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
+  const std::vector<float>& final_norm() const { return final_norm_; }
+  const Matrix& head() const { return config_.tied ? embedding_ : head_; }  // [vocab, hidden]
+
+ private:
   struct Scratch;
 
   Qwen2() = default;
 
-  const Matrix& head() const { return config_.tied ? embedding_ : head_; }
   template <typename Function>
   void for_each_linear(const Function& fn) const;
 
@@ -85,8 +107,9 @@ class Qwen2 {
 
   LanguageConfig config_;
   int64_t context_limit_ = 0;
-  Matrix embedding_;  // [vocab, hidden]
-  Matrix head_;       // [vocab, hidden], packed when the model is not tied
+  int64_t adapter_rank_ = 0;  // the largest of the attached adapter; 0: none is attached
+  Matrix embedding_;          // [vocab, hidden]
+  Matrix head_;               // [vocab, hidden], packed when the model is not tied
   std::vector<float> final_norm_;
   std::vector<Layer> layers_;
 };

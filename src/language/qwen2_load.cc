@@ -2,6 +2,7 @@
 // From a checkpoint's tensors to packed weights. What the config says has been checked by its
 // reader.
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -70,6 +71,47 @@ Result<Qwen2> Qwen2::load(const Checkpoint& checkpoint, ThreadPool& pool, Arithm
   return model;
 }
 
+Status Qwen2::attach(const LoraAdapter& adapter, float strength, ThreadPool& pool) {
+  if (adapter_rank_ != 0) {
+    return error(Code::kUsage, "a second adapter: the model has one already",
+                 "merge the first one into the model, and give the second one alone");
+  }
+  if (adapter.layers() != config_.layers) {
+    return error(
+        Code::kInvalid,
+        cat("adapter: expected one of ", config_.layers, " layers, found ", adapter.layers()),
+        "take the model that the adapter was trained on");
+  }
+  const float* parameters = adapter.parameters().data();
+  const auto packed = [&](const float* values, int64_t rows, int64_t cols) {
+    return Matrix::pack({.type = WeightType::kF32, .rows = rows, .cols = cols, .data = values},
+                        pool);
+  };
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    Layer& layer = layers_[static_cast<size_t>(i)];
+    const std::array<Linear*, kLoraTargets> linears = {&layer.q,    &layer.k,  &layer.v,   &layer.o,
+                                                       &layer.gate, &layer.up, &layer.down};
+    for (size_t target = 0; target < kLoraTargets; ++target) {
+      const LoraModule* module = adapter.find(i, static_cast<LoraTarget>(target));
+      if (module == nullptr) continue;
+      Linear& linear = *linears[target];
+      if (linear.weights.cols() != module->in || linear.weights.rows() != module->out) {
+        return error(Code::kInvalid,
+                     cat("adapter of ", module->name, ": expected ", linear.weights.rows(), " x ",
+                         linear.weights.cols(), ", found ", module->out, " x ", module->in),
+                     "take the model that the adapter was trained on");
+      }
+      std::vector<float> b(parameters + module->b, parameters + module->b + module->b_size());
+      for (float& value : b) value *= module->scale * strength;
+      linear.adapter = std::make_unique<const LowRank>(
+          LowRank{packed(parameters + module->a, module->rank, module->in),
+                  packed(b.data(), module->out, module->rank)});
+      adapter_rank_ = std::max(adapter_rank_, module->rank);
+    }
+  }
+  return {};
+}
+
 template <typename Function>
 void Qwen2::for_each_linear(const Function& fn) const {
   for (const Layer& layer : layers_) {
@@ -80,11 +122,20 @@ void Qwen2::for_each_linear(const Function& fn) const {
   }
 }
 
+bool Qwen2::rows_are_independent() const {
+  bool bytes = adapter_rank_ == 0 && head().arithmetic() == Arithmetic::kInt8;
+  for_each_linear([&](const Linear& linear) {
+    bytes = bytes && linear.weights.arithmetic() == Arithmetic::kInt8;
+  });
+  return bytes;
+}
+
 int64_t Qwen2::bytes() const {
   int64_t floats = config_.hidden_size * (1 + 2 * config_.layers);  // norms
   int64_t packed = embedding_.bytes() + (config_.tied ? 0 : head_.bytes());
   for_each_linear([&](const Linear& linear) {
     packed += linear.weights.bytes();
+    if (linear.adapter) packed += linear.adapter->a.bytes() + linear.adapter->b.bytes();
     floats += static_cast<int64_t>(linear.bias.size());
   });
   return packed + floats * static_cast<int64_t>(sizeof(float));

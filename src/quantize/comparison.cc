@@ -27,8 +27,11 @@ struct Outputs {
 };
 
 Result<Outputs> run(const Checkpoint& checkpoint, const std::vector<std::vector<int32_t>>& probes,
-                    ThreadPool& pool) {
-  FASTVLM_ASSIGN(const Qwen2 model, Qwen2::load(checkpoint, pool));
+                    ThreadPool& pool, const AttachedAdapter& adapter) {
+  FASTVLM_ASSIGN(Qwen2 model, Qwen2::load(checkpoint, pool));
+  if (adapter.adapter != nullptr) {
+    FASTVLM_RETURN_IF_ERROR(model.attach(*adapter.adapter, adapter.strength, pool));
+  }
   const LanguageConfig& config = model.config();
   Outputs outputs;
   outputs.hidden.resize(static_cast<size_t>(config.layers) + 1);
@@ -87,7 +90,7 @@ Result<std::vector<std::vector<int32_t>>> probe_ids(const Checkpoint& checkpoint
 
 Result<ModelComparison> compare_models(const Checkpoint& reference, const Checkpoint& changed,
                                        const std::vector<std::vector<int32_t>>& probes,
-                                       ThreadPool& pool) {
+                                       ThreadPool& pool, const AttachedAdapter& adapter) {
   const LanguageConfig& a = reference.config().language;
   const LanguageConfig& b = changed.config().language;
   if (a.layers != b.layers || a.hidden_size != b.hidden_size || a.vocab_size != b.vocab_size) {
@@ -97,8 +100,8 @@ Result<ModelComparison> compare_models(const Checkpoint& reference, const Checkp
                      a.layers, ", ", a.hidden_size, " and ", a.vocab_size),
                  "compare a model with the one that it was made from");
   }
-  FASTVLM_ASSIGN(const Outputs expected, run(reference, probes, pool));
-  FASTVLM_ASSIGN(const Outputs found, run(changed, probes, pool));
+  FASTVLM_ASSIGN(const Outputs expected, run(reference, probes, pool, adapter));
+  FASTVLM_ASSIGN(const Outputs found, run(changed, probes, pool, {}));
   ModelComparison comparison;
   comparison.logits_error = relative_error(expected.logits, found.logits);
   for (size_t layer = 0; layer < expected.hidden.size(); ++layer) {

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "formats/checkpoint.h"
+#include "language/lora.h"
 
 namespace fastvlm {
 
@@ -27,9 +28,16 @@ struct ModelComparison {
 // of ids from all over the vocabulary.
 Result<std::vector<std::vector<int32_t>>> probe_ids(const Checkpoint& checkpoint);
 
-// One model is in memory at a time. kInvalid when they differ in widths, layers or vocabulary.
+// An adapter to be read with a model.
+struct AttachedAdapter {
+  const LoraAdapter* adapter = nullptr;
+  float strength = 1;
+};
+
+// With an adapter the reference is base and adapter side by side. One model is in memory at a time.
+// kInvalid when they differ in widths, layers or vocabulary.
 Result<ModelComparison> compare_models(const Checkpoint& reference, const Checkpoint& changed,
                                        const std::vector<std::vector<int32_t>>& probes,
-                                       ThreadPool& pool);
+                                       ThreadPool& pool, const AttachedAdapter& adapter = {});
 
 }  // namespace fastvlm

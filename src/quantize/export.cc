@@ -14,13 +14,12 @@
 #include "kernels/half.h"
 #include "quantize/affine_search.h"
 #include "quantize/export_config.h"
+#include "quantize/float_tensors.h"
 
 namespace fastvlm {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr float kLargestF16 = 65504;
 
 // A tensor of the source on its way: quantised when it has settings.
 struct Planned {
@@ -74,7 +73,6 @@ class Exporter {
   Status write_file(const fs::path& path, const std::vector<Planned>& tensors);
   Status append(SafetensorsWriter& writer, const Planned& tensor);
   Status append_quantized(SafetensorsWriter& writer, const Planned& tensor);
-  Status too_large(const std::string& name) const;
 
   const Checkpoint& source_;
   const ExportOptions& options_;
@@ -129,12 +127,6 @@ void Exporter::plan() {
   }
 }
 
-Status Exporter::too_large(const std::string& name) const {
-  return error(Code::kInvalid,
-               cat(source_.origin(name), ": holds values beyond 65504, the largest of F16"),
-               "check the checkpoint with fastvlm doctor");
-}
-
 Status Exporter::append_quantized(SafetensorsWriter& writer, const Planned& tensor) {
   const int64_t cols = tensor.shape[1];
   FASTVLM_ASSIGN(const MatrixSource matrix, source_.matrix(tensor.name, tensor.shape[0], cols));
@@ -162,18 +154,13 @@ Status Exporter::append_quantized(SafetensorsWriter& writer, const Planned& tens
   };
   FASTVLM_RETURN_IF_ERROR(
       append_affine(writer, tensor.shape[0], cols, settings, row, quantize, pool_));
-  return fits ? Status() : too_large(tensor.name);
+  return fits ? Status() : beyond_f16(source_.origin(tensor.name));
 }
 
 Status Exporter::append(SafetensorsWriter& writer, const Planned& tensor) {
   FASTVLM_ASSIGN(std::vector<float> values, source_.floats(tensor.name));
   if (tensor.channels_last) values = channels_last(values, tensor.shape);
-  std::vector<uint16_t> halves(values.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!(std::abs(values[i]) <= kLargestF16)) return too_large(tensor.name);
-    halves[i] = f32_to_f16(values[i]);
-  }
-  return writer.append(std::as_bytes(std::span(halves)));
+  return append_floats(writer, values, DType::kF16, source_.origin(tensor.name));
 }
 
 Status Exporter::write_file(const fs::path& path, const std::vector<Planned>& tensors) {
@@ -207,20 +194,11 @@ Status Exporter::write_file(const fs::path& path, const std::vector<Planned>& te
 
 Result<ExportReport> Exporter::run(const fs::path& out) {
   FASTVLM_RETURN_IF_ERROR(check());
-  std::error_code fault;
-  fs::create_directories(out, fault);
-  if (!fault && !fs::is_empty(out, fault)) {
-    return error(Code::kUsage, cat(out.string(), ": is not empty"),
-                 "name a new folder, or remove that one first");
-  }
-  if (fault) {
-    return error(Code::kIo, cat(out.string(), ": cannot be created: ", fault.message()),
-                 "check the folder and its permissions");
-  }
+  FASTVLM_RETURN_IF_ERROR(make_empty_folder(out));
   plan();
   if (!tower_.empty()) FASTVLM_RETURN_IF_ERROR(write_file(out / kTowerFileName, tower_));
   FASTVLM_RETURN_IF_ERROR(write_file(out / "model.safetensors", model_));
-  FASTVLM_RETURN_IF_ERROR(write_small_files(source_, out));
+  FASTVLM_RETURN_IF_ERROR(write_export_files(source_, out));
   FASTVLM_RETURN_IF_ERROR(write_export_config(source_, out, options_));
   return std::move(report_);
 }

@@ -34,7 +34,7 @@ Status write_object(const fs::path& path, const Json& object) {
 }
 
 // The id of <image> in tokenizer_config.json, which gets it behind all others when it is not there.
-Result<int64_t> image_token(Json& tokenizer_config) {
+int64_t image_token(Json& tokenizer_config) {
   Json& added = tokenizer_config["added_tokens_decoder"];
   int64_t next = kNewImageToken;
   if (!added.is_object()) added = Json::object();
@@ -97,35 +97,52 @@ Json quantization(const Checkpoint& source, const ExportOptions& options) {
 
 }  // namespace
 
-Status write_small_files(const Checkpoint& source, const fs::path& out) {
-  const fs::path& from = source.folder();
+Status make_empty_folder(const fs::path& out) {
+  std::error_code fault;
+  fs::create_directories(out, fault);
+  if (!fault && !fs::is_empty(out, fault)) {
+    return error(Code::kUsage, cat(out.string(), ": is not empty"),
+                 "name a new folder, or remove that one first");
+  }
+  if (!fault) return {};
+  return error(Code::kIo, cat(out.string(), ": cannot be created: ", fault.message()),
+               "check the folder and its permissions");
+}
+
+Status copy_small_files(const Checkpoint& source, const fs::path& out) {
   for (const char* name :
-       {"tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json", "chat_template.jinja",
-        "special_tokens_map.json", "generation_config.json", "preprocessor_config.json",
-        "processor_config.json", "LICENSE", "acknowledgments.txt"}) {
-    if (!is_there(from / name)) continue;
-    FASTVLM_ASSIGN(const std::string text, read_text_file(from / name));
+       {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+        "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
+        "preprocessor_config.json", "processor_config.json", "LICENSE", "acknowledgments.txt"}) {
+    if (!is_there(source.folder() / name)) continue;
+    FASTVLM_ASSIGN(const std::string text, read_text_file(source.folder() / name));
     FASTVLM_RETURN_IF_ERROR(write_file_atomically(out / name, text));
   }
-  if (is_there(from / "tokenizer_config.json")) {
-    FASTVLM_ASSIGN(Json config, read_object(from / "tokenizer_config.json"));
-    FASTVLM_ASSIGN(const int64_t added, image_token(config));
-    static_cast<void>(added);
+  return {};
+}
+
+Status write_export_files(const Checkpoint& source, const fs::path& out) {
+  FASTVLM_RETURN_IF_ERROR(copy_small_files(source, out));
+  if (is_there(out / "tokenizer_config.json")) {
+    FASTVLM_ASSIGN(Json config, read_object(out / "tokenizer_config.json"));
+    image_token(config);
     FASTVLM_RETURN_IF_ERROR(write_object(out / "tokenizer_config.json", config));
   }
-  if (!is_there(from / "preprocessor_config.json") && source.config().image_size > 0) {
+  if (!is_there(out / "preprocessor_config.json") && source.config().image_size > 0) {
     FASTVLM_RETURN_IF_ERROR(
         write_object(out / "preprocessor_config.json", preprocessor_config(source.config())));
   }
-  if (is_there(from / "processor_config.json")) return {};
+  if (is_there(out / "processor_config.json")) return {};
   return write_object(out / "processor_config.json", {{"image_token", kImageText},
                                                       {"num_additional_image_tokens", 0},
                                                       {"processor_class", "LlavaProcessor"},
                                                       {"patch_size", 64}});
 }
 
-Status write_export_config(const Checkpoint& source, const fs::path& out,
-                           const ExportOptions& options) {
+namespace {
+
+// The source's config.json, flat as Apple's is, without what is said of types and bits.
+Result<Json> flat_config(const Checkpoint& source) {
   FASTVLM_ASSIGN(Json json, read_object(source.folder() / "config.json"));
   const ModelConfig& config = source.config();
   if (json.contains("text_config")) {
@@ -140,12 +157,28 @@ Status write_export_config(const Checkpoint& source, const fs::path& out,
   }
   json["model_type"] = "llava_qwen2";
   json["tie_word_embeddings"] = config.language.tied;
-  json.erase("torch_dtype");
+  for (const char* key : {"torch_dtype", "quantization", "quantization_config"}) json.erase(key);
+  return json;
+}
+
+}  // namespace
+
+Status write_float_config(const Checkpoint& source, const fs::path& out, DType dtype) {
+  FASTVLM_ASSIGN(Json json, flat_config(source));
+  json["torch_dtype"] = dtype == DType::kBF16  ? "bfloat16"
+                        : dtype == DType::kF16 ? "float16"
+                                               : "float32";
+  return write_object(out / "config.json", json);
+}
+
+Status write_export_config(const Checkpoint& source, const fs::path& out,
+                           const ExportOptions& options) {
+  FASTVLM_ASSIGN(Json json, flat_config(source));
   if (!json.contains("image_token_index")) {
     int64_t id = kNewImageToken;
     if (is_there(out / "tokenizer_config.json")) {
       FASTVLM_ASSIGN(Json tokenizer, read_object(out / "tokenizer_config.json"));
-      FASTVLM_ASSIGN(id, image_token(tokenizer));
+      id = image_token(tokenizer);
     }
     json["image_token_index"] = id;
   }

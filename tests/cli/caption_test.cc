@@ -56,6 +56,41 @@ class CaptionCommandTest : public testing::Test {
 
 test::TemporaryFolder* CaptionCommandTest::shared_folder_ = nullptr;
 
+// Captions of the demo model; drafts from other captions change nothing but the counts.
+TEST_F(CaptionCommandTest, DraftsAreLearntAndChangeNoText) {
+  const std::string picture = std::string(FASTVLM_SOURCE_DIR) + "/examples/cat-city-midday.jpg";
+  const std::string table = *shared_folder_ / "learnt.drafts";
+  const std::string captions = *shared_folder_ / "captions.jsonl";
+  const auto run = [&](const std::string& drafts) {
+    const test::Run made =
+        test::fastvlm({"caption", picture, "--json", "--stats", "--drafts", drafts});
+    EXPECT_EQ(made.code, 0) << made.err;
+    return json::parse(made.out);
+  };
+  json plain = run("none");
+  std::ofstream(captions) << plain.dump() << "\n"
+                          << plain.dump() << "\n"
+                          << plain.dump() << "\n"
+                          << plain.dump() << "\n";
+  const test::Run learnt =
+      test::fastvlm({"dev", "learn-drafts", "--data", captions, "--out", table});
+  EXPECT_EQ(learnt.code, 0) << learnt.err;
+  EXPECT_THAT(learnt.err, HasSubstr("learnt from 4 captions"));
+  json drafted = run(table);
+  EXPECT_EQ(plain["timings"]["drafted_tokens"], 0);
+  EXPECT_GT(drafted["timings"]["accepted_tokens"], 50);
+  EXPECT_LT(drafted["timings"]["passes"], plain["timings"]["passes"]);
+  plain.erase("timings");
+  drafted.erase("timings");
+  EXPECT_EQ(drafted, plain);
+  // The tiny model has another tokenizer.
+  expect_error(caption({"--drafts", table, "a.png"}), 2, "of this model's tokenizer");
+  expect_error(caption({"--drafts", "nowhere", "a.png"}), 2, "nowhere");
+  expect_error(
+      test::fastvlm({"dev", "learn-drafts", "--data", *shared_folder_ / "bad.png", "--out", table}),
+      2, "line 1");
+}
+
 TEST_F(CaptionCommandTest, TextAlone) {
   const test::Run run = caption({"a.png"});
   EXPECT_EQ(run.code, 0) << run.err;

@@ -54,29 +54,47 @@ TEST(YoloGolden, RawOutput) {
   double worst_box = 0.0;
   double worst_score = 0.0;
   size_t at = 0;
-  HeadOutputs outputs;
-  detector.run(pixels.data(), kHeight, kWidth, outputs, pool);
-  for (const HeadOutput& head : outputs) {
-    for (int64_t cell = 0; cell < head.height * head.width; ++cell, ++at) {
-      const Box box = decode_box(head.boxes.data() + cell * 64, 16,
-                                 static_cast<float>(cell % head.width) + 0.5F,
-                                 static_cast<float>(cell / head.width) + 0.5F, head.stride);
+  detector.run(pixels.data(), kHeight, kWidth, pool, [&](const HeadOutput& head) {
+    for (int64_t cell = 0; cell < head.boxes.pixels(); ++cell, ++at) {
+      const Box box = decode_box(head.boxes.data + cell * 64, 16,
+                                 static_cast<float>(cell % head.width()) + 0.5F,
+                                 static_cast<float>(cell / head.width()) + 0.5F, head.stride);
       const float sides[] = {box.x0, box.y0, box.x1, box.y1};
       for (size_t i = 0; i < 4; ++i) {
         worst_box = std::max(worst_box, std::abs(double{sides[i]} - (*expected)[i * kCells + at]));
       }
       for (size_t c = 0; c < 80; ++c) {
-        const double logit = head.scores[static_cast<size_t>(cell) * 80 + c];
+        const double logit = head.scores.data[static_cast<size_t>(cell) * 80 + c];
         worst_score = std::max(worst_score, std::abs(1.0 / (1.0 + std::exp(-logit)) -
                                                      (*expected)[(4 + c) * kCells + at]));
       }
     }
-  }
+  });
   EXPECT_EQ(at, kCells);
   EXPECT_LE(worst_box, 2e-3);    // pixels
   EXPECT_LE(worst_score, 2e-3);  // of probability
   RecordProperty("worst_box", std::to_string(worst_box));
   RecordProperty("worst_score", std::to_string(worst_score));
+}
+
+// The method costs memory, and time where it does not save any.
+TEST(YoloGolden, WinogradWhereMapsAreLarge) {
+  if (is_absent()) GTEST_SKIP();
+  ThreadPool pool(2);
+  const auto weights = read_detector_weights(shared(kWeights));
+  ASSERT_TRUE(weights.ok()) << weights.status().message;
+  const auto fp32 = read_yolo(*weights, pool, Arithmetic::kF32);
+  ASSERT_TRUE(fp32.ok()) << fp32.status().message;
+  for (size_t level = 0; level < 3; ++level) {
+    const ConvLayer& first = fp32->head[level].box.front();
+    EXPECT_EQ(std::holds_alternative<WinogradConvolution>(first.conv), level < 2) << level;
+  }
+  const auto& widening = std::get<Bottleneck>(fp32->backbone[0].csp.blocks.front()).cv2;
+  EXPECT_EQ(widening.channels_in, 8);
+  EXPECT_TRUE(std::holds_alternative<SpatialConvolution>(widening.conv));
+  const auto int8 = read_yolo(*weights, pool, Arithmetic::kInt8);
+  ASSERT_TRUE(int8.ok()) << int8.status().message;
+  EXPECT_TRUE(std::holds_alternative<SpatialConvolution>(int8->head[0].box.front().conv));
 }
 
 struct Found {

@@ -4,6 +4,7 @@
 #include "kernels/compare.h"
 #include "kernels/pooling.h"
 #include "kernels/spatial_convolution.h"
+#include "kernels/winograd.h"
 
 namespace fastvlm {
 namespace {
@@ -102,8 +103,10 @@ TEST(Depthwise, Activations) {
   }
 }
 
-// Maps with room between their pixels, as parts of a wider one.
-void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, double relative) {
+// Maps with room between their pixels, as parts of a wider one. `make(pool, weights, bias)` makes
+// the convolution; its error is at most `relative` of all products' magnitudes.
+template <typename Make>
+void check_convolution(const Shape& s, int64_t outputs, double relative, const Make& make) {
   SCOPED_TRACE(cat(s.height, " x ", s.width, " x ", s.channels, " kernel ", s.kernel, " stride ",
                    s.stride, " to ", outputs));
   Random random(11);
@@ -120,8 +123,7 @@ void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, doubl
     std::copy_n(x.begin() + i * s.channels, s.channels, wide.begin() + i * x_stride);
   }
   test::compare(expected, [&](ThreadPool& pool) {
-    const SpatialConvolution conv =
-        make_spatial(pool, weights, bias, s.channels, s.kernel, s.stride, arithmetic);
+    const auto conv = make(pool, weights, bias);
     const int64_t y_stride = outputs + 3;
     const int64_t pixels = static_cast<int64_t>(expected.exact.size()) / outputs;
     std::vector<float> wide_y(static_cast<size_t>(pixels * y_stride), test::Rows::kMarker);
@@ -139,6 +141,13 @@ void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, doubl
   });
 }
 
+void check_spatial(const Shape& s, int64_t outputs, Arithmetic arithmetic, double relative) {
+  check_convolution(
+      s, outputs, relative, [&](ThreadPool& pool, const auto& weights, const auto& bias) {
+        return make_spatial(pool, weights, bias, s.channels, s.kernel, s.stride, arithmetic);
+      });
+}
+
 TEST(Spatial, OddShapes) {
   for (const auto& s :
        {Shape{1, 1, 3, 3, 2, 0}, Shape{9, 14, 3, 3, 2, 0}, Shape{6, 5, 17, 3, 1, 0},
@@ -148,6 +157,20 @@ TEST(Spatial, OddShapes) {
       check_spatial(s, outputs, Arithmetic::kF32, 6e-7);
       check_spatial(s, outputs, Arithmetic::kBf16, 0.01);
       check_spatial(s, outputs, Arithmetic::kInt8, 0.06);
+    }
+  }
+}
+
+// Evaluating and interpolating cost a few bits: the plain sum's bound is 6e-7.
+TEST(Winograd, OddShapes) {
+  for (const auto& s :
+       {Shape{1, 1, 1, 3, 1, 0}, Shape{4, 4, 16, 3, 1, 0}, Shape{6, 5, 17, 3, 1, 0},
+        Shape{33, 20, 8, 3, 1, 0}, Shape{7, 29, 20, 3, 1, 0}, Shape{12, 37, 40, 3, 1, 0}}) {
+    for (const int64_t outputs : {1, 8, 16, 37, 64}) {
+      check_convolution(s, outputs, 3e-6,
+                        [&](ThreadPool& pool, const auto& weights, const auto& bias) {
+                          return make_winograd(pool, weights, bias, s.channels);
+                        });
     }
   }
 }

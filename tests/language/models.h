@@ -165,10 +165,11 @@ class TinyModelWriter {
   std::vector<Stored> stored_;
 };
 
-inline Qwen2 make_tiny(const TinyModel& spec, ThreadPool& pool) {
+inline Qwen2 make_tiny(const TinyModel& spec, ThreadPool& pool,
+                       Arithmetic arithmetic = Arithmetic::kF32) {
   const TemporaryFolder folder;
   TinyModelWriter(spec, folder.path()).write();
-  return load_qwen2(folder.path(), pool);
+  return load_qwen2(folder.path(), pool, arithmetic);
 }
 
 }  // namespace fastvlm::test

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastvlm train: a LoRA adapter from conversations about pictures.
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/cpu.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "cli/commands.h"
+#include "cli/find_model.h"
+#include "cli/flags.h"
+#include "cli/progress.h"
+#include "cli/toml_options.h"
+#include "kernels/dot_matrix.h"
+#include "language/adapter_file.h"
+#include "train/training_run.h"
+
+namespace fastvlm::cli {
+namespace {
+
+struct TrainCommand {
+  CLI::App* command = nullptr;
+  ModelFlags model;
+  ImageFlags image;
+  std::string config;
+  std::string data;
+  std::string images;
+  std::string out;
+  std::string image_cache;
+  std::string init_adapter;
+  std::string evaluation_data;
+  std::string targets;
+  LoraSettings lora;
+  TrainerSettings trainer;
+  std::string precision = "fp32";
+  int64_t max_length = 0;  // 0: by the number of image tokens
+  int64_t save_every = 50;
+  int64_t evaluate_every = 0;
+  bool truncate = false;
+  bool no_shuffle = false;
+  bool no_self_test = false;
+  bool resume = false;
+  bool json = false;
+
+  void add_to(CLI::App& app);
+  Exit run();
+
+ private:
+  void add_adapter_options();
+  void add_schedule_options();
+  void add_run_options();
+
+  Status check_use() const;
+  Status prepare();
+  Result<std::vector<TrainingSample>> read_data(const std::string& file) const;
+  Result<std::vector<std::string>> encode(const std::vector<TrainingSample>& samples);
+  Status encode_all(std::vector<TrainingSample> learnt, std::vector<TrainingSample> evaluated);
+  Result<LoraAdapter> start_adapter() const;
+  Result<RunSettings> settings(const LoraAdapter& adapter) const;
+  Status train();
+  Status run_steps(LoraAdapter& adapter, RunFolder& folder);
+  Status finish(const LoraAdapter& adapter, const Trainer& done);
+
+  std::unique_ptr<ThreadPool> pool_;
+  std::shared_ptr<const Engine> engine_;
+  std::shared_ptr<const Qwen2> language_;
+  std::optional<ImageTokenCache> cache_;
+  std::unique_ptr<SampleData> samples_;
+  std::unique_ptr<SampleData> evaluation_;
+  std::optional<StepReport> last_;
+};
+
+void TrainCommand::add_to(CLI::App& app) {
+  command = &app;
+  model.add_model_to(app);
+  app.add_option("--data", data, "Conversations: a LLaVA file, JSON or JSONL");
+  app.add_option("--images", images, "Folder of the pictures [that of --data]");
+  app.add_option("--out", out, "Folder of the run");
+  app.add_option("--config", config, "TOML file with any of these options");
+  add_adapter_options();
+  add_schedule_options();
+  add_run_options();
+  image.add_to(app);
+  model.add_machine_to(app);
+}
+
+void TrainCommand::add_adapter_options() {
+  const auto positive = CLI::PositiveNumber;
+  command->add_option("--lora-r", lora.rank, "Rank of the adapter")->capture_default_str();
+  command->add_option("--lora-alpha", lora.alpha, "Scale of the adapter, times its rank")
+      ->check(positive)
+      ->capture_default_str();
+  command->add_option("--lora-dropout", lora.dropout, "Part of the inputs that is dropped")
+      ->capture_default_str();
+  command->add_option("--lora-targets", targets,
+                      "Layers, as in q_proj,v_proj [all linear ones but the head]");
+  command->add_flag("--rslora", lora.rank_stabilized, "Divide alpha by the root of the rank");
+  command->add_option("--init-adapter", init_adapter, "Begin with this adapter, in PEFT's files");
+}
+
+void TrainCommand::add_schedule_options() {
+  const auto positive = CLI::PositiveNumber;
+  const auto not_negative = CLI::NonNegativeNumber;
+  command->add_option("--learning-rate", trainer.learning_rate, "The highest")
+      ->check(positive)
+      ->capture_default_str();
+  command->add_option("--weight-decay", trainer.weight_decay, "Of AdamW")
+      ->check(not_negative)
+      ->capture_default_str();
+  command->add_option("--warmup-ratio", trainer.warmup_ratio, "Part of the steps before it")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--max-grad-norm", trainer.largest_norm, "Longer gradients are scaled down")
+      ->check(positive)
+      ->capture_default_str();
+  command->add_option("--epochs", trainer.epochs, "Times through the data")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  command->add_option("--batch-size", trainer.batch_size, "Samples a batch")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--gradient-accumulation", trainer.accumulation, "Batches a step")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command
+      ->add_option("--max-length", max_length,
+                   "Positions a sample, the image's too [512; 1024 beyond 64 image tokens]")
+      ->check(CLI::Range(1, 1'000'000));
+  command->add_flag("--truncate", truncate, "Cut answers that are too long, instead of refusing");
+  command->add_option("--seed", trainer.seed, "Of start, order and dropout")
+      ->check(is_seed())
+      ->capture_default_str();
+  command->add_flag("--no-shuffle", no_shuffle, "Take the samples in their order");
+}
+
+void TrainCommand::add_run_options() {
+  command
+      ->add_option("--gradient-checkpointing", trainer.checkpoint_every,
+                   "Keep every k-th block's input alone and run blocks again; 0: keep all")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->add_option("--precision", precision, "Of products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  command->add_option("--eval-data", evaluation_data, "Conversations to look at the loss of");
+  command->add_option("--eval-every", evaluate_every, "Steps [after the last one]")
+      ->check(CLI::Range(1, 1'000'000'000));
+  command->add_option("--save-every", save_every, "Steps from checkpoint to checkpoint")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  command->add_option("--image-cache", image_cache,
+                      "Folder of encoded pictures, for several runs [in --out]");
+  command->add_flag("--resume", resume, "Go on from the run's last checkpoint");
+  command->add_flag("--no-self-test", no_self_test, "Do not try one sample before training");
+  command->add_flag("--json", json, "Print the result as JSON");
+}
+
+Status TrainCommand::check_use() const {
+  for (const auto& [name, value] : {std::pair("--data", &data), std::pair("--out", &out)}) {
+    if (!value->empty()) continue;
+    return error(Code::kUsage, cat(name, " is required"), "see fastvlm train --help");
+  }
+  if (init_adapter.empty()) return {};
+  for (const char* option : {"--lora-r", "--lora-alpha", "--lora-targets", "--rslora"}) {
+    if (command->count(option) == 0) continue;
+    return error(Code::kUsage, cat(option, ": --init-adapter brings its own"),
+                 "leave one of the two out");
+  }
+  return {};
+}
+
+// Tower and language model take turns in memory: pictures first.
+Status TrainCommand::prepare() {
+  FASTVLM_ASSIGN(pool_, model.prepare());
+  FASTVLM_ASSIGN(const FoundModel found, find_model(model.model));
+  EngineOptions options = image.engine_options(found.folder, model);
+  options.vision = Arithmetic::kF32;
+  options.language = Arithmetic::kF32;
+  options.keep_tower = false;
+  FASTVLM_ASSIGN(engine_, Engine::load(options, *pool_));
+  for (const std::string& line : engine_->checkpoint().warnings()) warn(line);
+  if (max_length == 0) max_length = engine_->image_tokens() <= 64 ? 512 : 1024;
+  const ModelConfig& known = engine_->checkpoint().config();
+  const int64_t context = std::min(known.language.max_positions, known.max_context);
+  if (max_length > context) {
+    return error(Code::kUsage,
+                 cat("--max-length: expected at most the model's context of ", context, ", found ",
+                     max_length),
+                 cat("use --max-length ", context));
+  }
+  trainer.shuffle = !no_shuffle;
+  if (precision == "bf16") trainer.arithmetic = Arithmetic::kBf16;
+  if (precision == "bf16" && fastest_arithmetic() == Arithmetic::kF32) {
+    return error(Code::kUnsupported,
+                 "--precision bf16: this processor or --isa has no bf16 products",
+                 "use --precision fp32");
+  }
+  if (!targets.empty()) lora.targets = split(targets, ',');
+  return {};
+}
+
+Result<std::vector<TrainingSample>> TrainCommand::read_data(const std::string& file) const {
+  SampleOptions options;
+  options.images = images;
+  if (images.empty()) options.images = std::filesystem::path(file).parent_path();
+  options.image_tokens = engine_->image_tokens();
+  options.max_length = max_length;
+  options.truncate = truncate;
+  FASTVLM_ASSIGN(SampleSet set, read_samples(file, engine_->tokenizer(), options));
+  if (set.truncated > 0) {
+    warn(cat(set.truncated, " samples were cut to ", max_length,
+             " positions; they do not teach the model to stop"));
+  }
+  if (set.problems.empty()) return std::move(set.samples);
+  for (const std::string& problem : set.problems) note(problem);
+  return error(Code::kInvalid,
+               cat(file, ": ", set.problems.size(), " of ",
+                   set.problems.size() + set.samples.size(), " samples cannot be used"),
+               "mend or remove them; over-long ones need --max-length N or --truncate");
+}
+
+// The names of the pictures' tokens in the cache.
+Result<std::vector<std::string>> TrainCommand::encode(const std::vector<TrainingSample>& samples) {
+  std::vector<std::string> names;
+  size_t failed = 0;
+  Progress progress(false);
+  for (const TrainingSample& sample : samples) {
+    bool encoded = false;
+    auto name = cache_->keep(sample.image, *pool_, encoded);
+    if (!name.ok()) {
+      progress.clear();
+      ++failed;
+      note(cat(sample.origin, ": ", name.status().message));
+      continue;
+    }
+    names.push_back(std::move(*name));
+    progress.show(
+        [&](double) { return cat("pictures encoded: ", names.size(), " of ", samples.size()); });
+  }
+  if (failed == 0) return names;
+  return error(Code::kInvalid, cat(failed, " of ", samples.size(), " pictures cannot be used"),
+               "mend or remove their samples");
+}
+
+Result<LoraAdapter> TrainCommand::start_adapter() const {
+  const LanguageConfig& language = engine_->checkpoint().config().language;
+  if (!init_adapter.empty()) {
+    FASTVLM_ASSIGN(LoraAdapter adapter, load_adapter(init_adapter, language));
+    if (command->count("--lora-dropout") > 0) adapter.set_dropout(lora.dropout);
+    return adapter;
+  }
+  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(language, lora));
+  adapter.initialize(trainer.seed);
+  return adapter;
+}
+
+Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
+  FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
+  const LoraSettings& used = adapter.settings();
+  const auto exactly = [](double value) { return nlohmann::json(value).dump(); };
+  RunSettings result{{"model", identity.sha256},
+                     {"data", samples_->digest()},
+                     {"lora-r", cat(used.rank)},
+                     {"lora-alpha", exactly(used.alpha)},
+                     {"lora-dropout", exactly(used.dropout)},
+                     {"lora-targets", bracketed(used.targets)},
+                     {"rslora", cat(used.rank_stabilized)},
+                     {"learning-rate", exactly(trainer.learning_rate)},
+                     {"weight-decay", exactly(trainer.weight_decay)},
+                     {"warmup-ratio", exactly(trainer.warmup_ratio)},
+                     {"max-grad-norm", exactly(trainer.largest_norm)},
+                     {"epochs", cat(trainer.epochs)},
+                     {"batch-size", cat(trainer.batch_size)},
+                     {"gradient-accumulation", cat(trainer.accumulation)},
+                     {"seed", cat(trainer.seed)},
+                     {"shuffle", cat(trainer.shuffle)},
+                     {"precision", precision}};
+  return result;
+}
+
+// The tower is needed once; then it leaves memory to the language model.
+Status TrainCommand::encode_all(std::vector<TrainingSample> learnt,
+                                std::vector<TrainingSample> evaluated) {
+  std::filesystem::path kept = image_cache;
+  if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
+  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
+  FASTVLM_ASSIGN(std::vector<std::string> learnt_tokens, encode(learnt));
+  FASTVLM_ASSIGN(std::vector<std::string> evaluated_tokens, encode(evaluated));
+  FASTVLM_ASSIGN(language_, engine_->language(*pool_));
+  samples_ = std::make_unique<SampleData>(std::move(learnt), std::move(learnt_tokens), *cache_,
+                                          *language_);
+  if (evaluated.empty()) return {};
+  evaluation_ = std::make_unique<SampleData>(std::move(evaluated), std::move(evaluated_tokens),
+                                             *cache_, *language_);
+  return {};
+}
+
+Status TrainCommand::train() {
+  if (!config.empty()) FASTVLM_RETURN_IF_ERROR(apply_toml(config, *command));
+  FASTVLM_RETURN_IF_ERROR(check_use());
+  FASTVLM_RETURN_IF_ERROR(prepare());
+  FASTVLM_ASSIGN(LoraAdapter adapter, start_adapter());
+  std::vector<TrainingSample> evaluated;
+  FASTVLM_ASSIGN(std::vector<TrainingSample> learnt, read_data(data));
+  if (!evaluation_data.empty()) {
+    FASTVLM_ASSIGN(evaluated, read_data(evaluation_data));
+  }
+  FASTVLM_ASSIGN(RunFolder folder, RunFolder::open(out, resume));
+  FASTVLM_RETURN_IF_ERROR(encode_all(std::move(learnt), std::move(evaluated)));
+  return run_steps(adapter, folder);
+}
+
+Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
+  FASTVLM_ASSIGN(const RunSettings run_settings, settings(adapter));
+  Trainer learner(*pool_, *language_, adapter, *samples_, trainer);
+  if (folder.has_checkpoint()) {
+    FASTVLM_RETURN_IF_ERROR(folder.restore(learner, run_settings));
+    note(cat("going on after step ", learner.steps_done(), " of ", learner.total_steps()));
+  } else if (!no_self_test) {
+    FASTVLM_RETURN_IF_ERROR(learner.self_test());
+  }
+  FASTVLM_RETURN_IF_ERROR(folder.rewind_metrics(learner.steps_done()));
+  Progress progress(false);
+  const int64_t first = learner.steps_done();
+  int64_t positions = 0;
+  RunOptions options;
+  options.settings = run_settings;
+  options.save_every = save_every;
+  options.evaluate_every = evaluate_every == 0 ? learner.total_steps() : evaluate_every;
+  options.evaluation = evaluation_.get();
+  options.stop = stop_asked;
+  options.on_step = [&](const StepReport& report, std::optional<double> evaluation) {
+    last_ = report;
+    positions += report.positions;
+    if (evaluation) {
+      progress.clear();
+      note(cat("step ", report.step, ": evaluation loss ", fixed(*evaluation, 4)));
+    }
+    progress.show([&](double seconds) {
+      const auto done = static_cast<double>(report.step - first);
+      const auto left = static_cast<double>(learner.total_steps() - report.step);
+      return cat("step ", report.step, " of ", learner.total_steps(), ", loss ",
+                 fixed(report.loss, 4), ", ", fixed(static_cast<double>(positions) / seconds, 0),
+                 " tokens/s, ", duration(left * seconds / done), " left, ",
+                 megabytes(static_cast<double>(resident_bytes())));
+    });
+  };
+  stop_politely();
+  const Status done = run_training(learner, folder, options);
+  progress.clear();
+  FASTVLM_RETURN_IF_ERROR(done);
+  return finish(adapter, learner);
+}
+
+Status TrainCommand::finish(const LoraAdapter& adapter, const Trainer& done) {
+  FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
+  FASTVLM_RETURN_IF_ERROR(save_adapter(out, adapter, identity.name));
+  const double loss = last_ ? last_->loss : 0;
+  if (json) {
+    nlohmann::ordered_json result{{"adapter", out}, {"steps", done.steps_done()}};
+    if (last_) result["loss"] = loss;
+    return print(result.dump() + "\n");
+  }
+  return print(cat("adapter after ", done.steps_done(), " steps",
+                   last_ ? cat(", loss ", fixed(loss, 4)) : std::string(), ": ", out, "\n"));
+}
+
+Exit TrainCommand::run() {
+  const Status status = train();
+  return status.ok() ? kDone : report(status);
+}
+
+}  // namespace
+
+void add_train(CLI::App& program, Command& chosen) {
+  CLI::App* command = program.add_subcommand("train", "Fine-tune a model: learn a LoRA adapter");
+  const auto state = std::make_shared<TrainCommand>();
+  state->add_to(*command);
+  command->callback([&chosen, state] { chosen = [state] { return state->run(); }; });
+}
+
+}  // namespace fastvlm::cli

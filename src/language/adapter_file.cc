@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "language/adapter_file.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/mapped_file.h"
+#include "base/sha256.h"
+#include "base/strings.h"
+#include "formats/atomic_file.h"
+#include "formats/safetensors.h"
+
+namespace fastvlm {
+namespace {
+
+using Json = nlohmann::ordered_json;  // the first pattern that matches counts
+
+constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kTensorFile = "adapter_model.safetensors";
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kEndA = ".lora_A.weight";
+constexpr std::string_view kEndB = ".lora_B.weight";
+constexpr size_t kLargestConfig = size_t{1} << 24;
+
+// The fields of adapter_config.json. A key that is null counts as absent.
+class Fields {
+ public:
+  Fields(std::string file, const Json& object) : file_(std::move(file)), object_(object) {}
+
+  const Json* find(const char* key) const {
+    const auto found = object_.find(key);
+    return found == object_.end() || found->is_null() ? nullptr : &*found;
+  }
+  // Absent, false, empty, "none" or `plain`: nothing beyond a plain LoRA is asked for.
+  Status expect_plain(const char* key, std::string_view what) const {
+    const Json* value = find(key);
+    const bool plain = value == nullptr || *value == false || *value == "none" ||
+                       (value->is_structured() && value->empty());
+    if (plain) return {};
+    return error(Code::kUnsupported,
+                 cat(file_, ": key `", key, "`: ", what, " are not supported, found ",
+                     printable(value->dump())),
+                 "train a plain LoRA adapter of the language model's linear layers");
+  }
+  Result<double> number(const char* key, double otherwise) const {
+    const Json* value = find(key);
+    if (value == nullptr) return otherwise;
+    if (!value->is_number()) return wrong(key, "a number", *value);
+    return value->get<double>();
+  }
+  Result<bool> flag(const char* key) const {
+    const Json* value = find(key);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) return wrong(key, "true or false", *value);
+    return value->get<bool>();
+  }
+  template <typename T>
+  Result<std::vector<std::pair<std::string, T>>> pattern(const char* key) const {
+    std::vector<std::pair<std::string, T>> entries;
+    const Json* value = find(key);
+    if (value == nullptr) return entries;
+    if (!value->is_object()) return wrong(key, "an object of names and numbers", *value);
+    for (const auto& [name, number] : value->items()) {
+      const bool fits = std::is_integral_v<T> ? number.is_number_integer() : number.is_number();
+      if (!fits) return wrong(key, "an object of names and numbers", *value);
+      entries.emplace_back(name, number.template get<T>());
+    }
+    return entries;
+  }
+  Status wrong(const char* key, std::string_view expected, const Json& found) const {
+    return error(Code::kInvalid,
+                 cat(file_, ": key `", key, "`: expected ", expected, ", found ",
+                     printable(found.dump(-1, ' ', false, Json::error_handler_t::replace))),
+                 "take the adapter's own files, as PEFT wrote them");
+  }
+
+ private:
+  std::string file_;
+  const Json& object_;
+};
+
+Status check_kind(const Fields& fields) {
+  const Json* type = fields.find("peft_type");
+  if (type == nullptr || *type != "LORA") {
+    return fields.wrong("peft_type", "\"LORA\"", type == nullptr ? Json() : *type);
+  }
+  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("use_dora", "DoRA adapters"));
+  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("bias", "adapters with trained biases"));
+  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("lora_bias", "adapters with trained biases"));
+  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("fan_in_fan_out", "transposed weights"));
+  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("modules_to_save", "modules trained as a whole"));
+  return fields.expect_plain("layer_replication", "replicated layers");
+}
+
+Result<LoraSettings> read_settings(const std::filesystem::path& path) {
+  FASTVLM_ASSIGN(const std::string text, read_text_file(path, kLargestConfig));
+  const Json object = Json::parse(text, nullptr, false);
+  if (!object.is_object()) {
+    return error(Code::kInvalid, cat(path.string(), ": expected a JSON object"),
+                 "take the adapter's own files, as PEFT wrote them");
+  }
+  const Fields fields(path.string(), object);
+  FASTVLM_RETURN_IF_ERROR(check_kind(fields));
+  LoraSettings settings;
+  FASTVLM_ASSIGN(const double rank, fields.number("r", 8));
+  if (!(rank >= 1 && rank <= 1e6)) return fields.wrong("r", "a whole number above 0", rank);
+  settings.rank = static_cast<int64_t>(rank);
+  FASTVLM_ASSIGN(settings.alpha, fields.number("lora_alpha", 8));
+  FASTVLM_ASSIGN(settings.dropout, fields.number("lora_dropout", 0));
+  FASTVLM_ASSIGN(settings.rank_stabilized, fields.flag("use_rslora"));
+  FASTVLM_ASSIGN(settings.rank_pattern, fields.pattern<int64_t>("rank_pattern"));
+  FASTVLM_ASSIGN(settings.alpha_pattern, fields.pattern<double>("alpha_pattern"));
+  return settings;
+}
+
+// "model.layers.0.self_attn.q_proj" of a tensor's name that ends so; empty for another.
+std::string module_of(std::string_view tensor, std::string_view end) {
+  if (!tensor.starts_with(kPrefix) || !tensor.ends_with(end)) return {};
+  tensor.remove_prefix(kPrefix.size());
+  tensor.remove_suffix(std::min(end.size(), tensor.size()));
+  return std::string(tensor);
+}
+
+Result<std::set<std::string>> adapted_modules(const SafetensorsFile& file) {
+  std::set<std::string> modules;
+  for (const auto& [name, tensor] : file.tensors()) {
+    std::string module = module_of(name, kEndA);
+    if (module.empty()) module = module_of(name, kEndB);
+    if (module.empty()) {
+      return error(Code::kUnsupported,
+                   cat(file.path().string(), ": tensor ", printable(name),
+                       ": expected only lora_A and lora_B of linear layers"),
+                   "train a plain LoRA adapter of the language model's linear layers");
+    }
+    modules.insert(std::move(module));
+  }
+  return modules;
+}
+
+// The adapted layers as short as they can be named: "q_proj" where it is adapted in every block.
+std::vector<std::string> shortest_names(const std::set<std::string>& modules, int64_t layers) {
+  std::vector<std::string> names;
+  std::set<std::string> left = modules;
+  for (const std::string& target : all_target_names()) {
+    const auto is_of = [&](const std::string& module) { return module.ends_with("." + target); };
+    if (std::count_if(left.begin(), left.end(), is_of) != layers) continue;
+    names.push_back(target);
+    std::erase_if(left, is_of);
+  }
+  names.insert(names.end(), left.begin(), left.end());
+  return names;
+}
+
+Status read_tensor(const SafetensorsFile& file, const std::string& name, int64_t rows, int64_t cols,
+                   float* out) {
+  const TensorView* tensor = file.find(name);
+  const std::vector<int64_t> shape{rows, cols};
+  if (tensor == nullptr || tensor->shape != shape) {
+    return error(Code::kInvalid,
+                 cat(file.path().string(), ": tensor ", name, ": expected ", bracketed(shape),
+                     ", found ", tensor == nullptr ? "none" : bracketed(tensor->shape)),
+                 "check that the adapter was trained on this model, and its r and rank_pattern");
+  }
+  FASTVLM_ASSIGN(const std::vector<float> values, to_floats(*tensor, name));
+  std::copy(values.begin(), values.end(), out);
+  return {};
+}
+
+template <typename T>
+Json pattern_json(const std::vector<std::pair<std::string, T>>& pattern) {
+  Json json = Json::object();
+  for (const auto& [name, value] : pattern) json[name] = value;
+  return json;
+}
+
+Json config_json(const LoraSettings& settings, const std::string& base) {
+  return {{"alpha_pattern", pattern_json(settings.alpha_pattern)},
+          {"base_model_name_or_path", base},
+          {"bias", "none"},
+          {"fan_in_fan_out", false},
+          {"inference_mode", true},
+          {"init_lora_weights", true},
+          {"lora_alpha", settings.alpha},
+          {"lora_dropout", settings.dropout},
+          {"modules_to_save", nullptr},
+          {"peft_type", "LORA"},
+          {"r", settings.rank},
+          {"rank_pattern", pattern_json(settings.rank_pattern)},
+          {"target_modules", settings.targets},
+          {"task_type", "CAUSAL_LM"},
+          {"use_dora", false},
+          {"use_rslora", settings.rank_stabilized}};
+}
+
+}  // namespace
+
+Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
+                                 const LanguageConfig& config) {
+  FASTVLM_ASSIGN(LoraSettings settings, read_settings(folder / kConfigFile));
+  FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(folder / kTensorFile));
+  FASTVLM_ASSIGN(const std::set<std::string> modules, adapted_modules(file));
+  settings.targets = shortest_names(modules, config.layers);
+  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(config, settings));
+  for (const LoraModule& module : adapter.modules()) {
+    const std::string name = cat(kPrefix, module.name);
+    float* const values = adapter.parameters().data();
+    FASTVLM_RETURN_IF_ERROR(
+        read_tensor(file, cat(name, kEndA), module.rank, module.in, values + module.a));
+    FASTVLM_RETURN_IF_ERROR(
+        read_tensor(file, cat(name, kEndB), module.out, module.rank, values + module.b));
+  }
+  return adapter;
+}
+
+Result<std::string> adapter_digest(const std::filesystem::path& folder) {
+  Sha256 hash;
+  for (const char* name : {kConfigFile, kTensorFile}) {
+    FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(folder / name));
+    hash.update(cat(name, '\0', file.bytes().size(), '\0'));
+    hash.update(file.bytes());
+  }
+  return hash.finish();
+}
+
+Status save_adapter(const std::filesystem::path& folder, const LoraAdapter& adapter,
+                    const std::string& base) {
+  std::vector<TensorToWrite> tensors;
+  const std::span<const std::byte> bytes = std::as_bytes(adapter.parameters());
+  const auto part = [&](int64_t offset, int64_t count) {
+    return bytes.subspan(static_cast<size_t>(offset) * sizeof(float),
+                         static_cast<size_t>(count) * sizeof(float));
+  };
+  for (const LoraModule& module : adapter.modules()) {
+    const std::string name = cat(kPrefix, module.name);
+    tensors.push_back(
+        {cat(name, kEndA), DType::kF32, {module.rank, module.in}, part(module.a, module.a_size())});
+    tensors.push_back({cat(name, kEndB),
+                       DType::kF32,
+                       {module.out, module.rank},
+                       part(module.b, module.b_size())});
+  }
+  FASTVLM_RETURN_IF_ERROR(write_safetensors(folder / kTensorFile, tensors, {{"format", "pt"}}));
+  return write_file_atomically(folder / kConfigFile,
+                               config_json(adapter.settings(), base).dump(2) + "\n");
+}
+
+}  // namespace fastvlm

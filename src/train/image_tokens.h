@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frozen tower sees each picture once: its projected tokens are kept in a folder, one file a
+// picture, named by a digest of the picture's bytes and of everything that makes tokens of them
+// (weights, preprocessing, precision). Runs may share a folder; what does not fit is not found.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "caption/engine.h"
+#include "image/decode.h"
+
+namespace fastvlm {
+
+class ImageTokenCache {
+ public:
+  // Makes the folder where it is missing. Reads the model's files once, for their digest.
+  static Result<ImageTokenCache> open(std::shared_ptr<const Engine> engine,
+                                      const std::filesystem::path& folder,
+                                      const DecodeOptions& decode = {});
+
+  // The name under which a picture's tokens are kept; encodes and keeps them if they are not there.
+  // `encoded` becomes whether that was needed. Errors: the picture cannot be read.
+  Result<std::string> keep(const std::filesystem::path& picture, ThreadPool& pool, bool& encoded);
+  // What keep() kept.
+  Result<Tokens> read(const std::string& name) const;
+
+ private:
+  ImageTokenCache() = default;
+  Result<Tokens> encode(const Image& image, ThreadPool& pool) const;
+  std::filesystem::path file(const std::string& name) const;
+
+  std::shared_ptr<const Engine> engine_;
+  std::filesystem::path folder_;
+  DecodeOptions decode_;
+  std::string model_;  // a digest of what makes tokens
+};
+
+}  // namespace fastvlm

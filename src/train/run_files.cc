@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/run_files.h"
+
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "formats/atomic_file.h"
+#include "formats/safetensors.h"
+
+namespace fastvlm {
+namespace {
+
+constexpr const char* kStepKey = "step";
+constexpr const char* kSettingPrefix = "setting.";
+
+// The arrays of a checkpoint, by name.
+std::map<std::string, std::span<float>> arrays(Trainer& trainer) {
+  return {{"parameters", trainer.parameters()},
+          {"first_moments", trainer.optimizer().first_moments()},
+          {"second_moments", trainer.optimizer().second_moments()}};
+}
+
+Status damaged(const std::filesystem::path& path, std::string_view what) {
+  return error(Code::kInvalid, cat(path.string(), ": ", what),
+               "this is not a checkpoint of this run; begin again in a new folder");
+}
+
+Status check_settings(const std::filesystem::path& path,
+                      const std::map<std::string, std::string>& metadata,
+                      const RunSettings& settings) {
+  for (const auto& [name, value] : settings) {
+    const auto found = metadata.find(kSettingPrefix + name);
+    const std::string before = found == metadata.end() ? "nothing" : found->second;
+    if (before == value) continue;
+    return error(Code::kUsage,
+                 cat(path.string(), ": the run was begun with ", name, " ", printable(before),
+                     ", found ", printable(value)),
+                 "resume with the settings of the run, or begin another in a new folder");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<RunFolder> RunFolder::open(const std::filesystem::path& path, bool resume) {
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  if (failed) {
+    return error(Code::kIo, cat(path.string(), ": cannot be made: ", failed.message()),
+                 "give another folder with --out");
+  }
+  RunFolder folder;
+  folder.path_ = path;
+  const std::filesystem::path metrics = path / "metrics.jsonl";
+  const bool lines =
+      std::filesystem::exists(metrics, failed) && std::filesystem::file_size(metrics, failed) > 0;
+  if ((lines || folder.has_checkpoint()) && !resume) {
+    return error(Code::kUsage, cat(path.string(), ": holds a training run already"),
+                 "go on with it with --resume, or give a new folder with --out");
+  }
+  FASTVLM_ASSIGN(folder.metrics_, KeptLines::open(metrics));
+  remove_abandoned_files(
+      path, {"checkpoint.safetensors", "adapter_model.safetensors", "adapter_config.json"});
+  return folder;
+}
+
+bool RunFolder::has_checkpoint() const {
+  std::error_code failed;
+  return std::filesystem::exists(checkpoint(), failed);
+}
+
+Status RunFolder::save(Trainer& trainer, const RunSettings& settings) const {
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [name, values] : arrays(trainer)) {
+    tensors.push_back(
+        {name, DType::kF32, {static_cast<int64_t>(values.size())}, std::as_bytes(values)});
+  }
+  std::map<std::string, std::string> metadata{{kStepKey, cat(trainer.steps_done())}};
+  for (const auto& [name, value] : settings) metadata[kSettingPrefix + name] = value;
+  return write_safetensors(checkpoint(), tensors, metadata);
+}
+
+Status RunFolder::restore(Trainer& trainer, const RunSettings& settings) const {
+  FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(checkpoint()));
+  FASTVLM_RETURN_IF_ERROR(check_settings(file.path(), file.metadata(), settings));
+  const auto step = file.metadata().find(kStepKey);
+  int64_t steps = -1;
+  if (step != file.metadata().end()) {
+    std::from_chars(step->second.data(), step->second.data() + step->second.size(), steps);
+  }
+  if (steps < 0 || steps > trainer.total_steps()) {
+    return damaged(file.path(), "expected the number of steps done");
+  }
+  for (const auto& [name, values] : arrays(trainer)) {
+    const TensorView* tensor = file.find(name);
+    if (tensor == nullptr || tensor->dtype != DType::kF32 ||
+        tensor->bytes.size() != values.size_bytes()) {
+      return damaged(file.path(),
+                     cat("tensor ", name, ": expected ", values.size(), " F32 numbers"));
+    }
+    std::memcpy(values.data(), tensor->bytes.data(), values.size_bytes());
+    file.release(*tensor);
+  }
+  trainer.optimizer().set_steps(steps);
+  return {};
+}
+
+Status RunFolder::rewind_metrics(int64_t step) {
+  std::string later;
+  const auto visit = [&](std::string_view line, LinePlace) -> Status {
+    const nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
+    const bool kept = later.empty() && parsed.is_object() && parsed.contains("step") &&
+                      parsed["step"].is_number_integer() && parsed["step"].get<int64_t>() <= step;
+    if (!kept) later.append(line).append("\n");
+    return {};
+  };
+  FASTVLM_ASSIGN(const std::string torn, visit_lines(metrics_.path(), visit));
+  return metrics_.drop(later + torn);
+}
+
+Status RunFolder::append_metrics(const std::string& line) {
+  return metrics_.append(line).status();
+}
+
+}  // namespace fastvlm

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/training_run.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/cpu.h"
+#include "base/sha256.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+
+namespace fastvlm {
+namespace {
+
+std::string metrics_line(const StepReport& report, std::optional<double> evaluation,
+                         double seconds) {
+  nlohmann::ordered_json line{{"step", report.step},     {"loss", report.loss},
+                              {"lr", report.rate},       {"grad_norm", report.norm},
+                              {"tokens", report.tokens}, {"seconds", seconds},
+                              {"rss", resident_bytes()}};
+  if (evaluation) line["eval_loss"] = *evaluation;
+  return line.dump();
+}
+
+// One step and its line.
+Status do_step(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
+  const Stopwatch watch;
+  FASTVLM_ASSIGN(const StepReport report, trainer.step());
+  const double seconds = watch.seconds();
+  const bool last = report.step == trainer.total_steps();
+  std::optional<double> evaluation;
+  if (options.evaluation != nullptr && options.evaluate_every > 0 &&
+      (last || report.step % options.evaluate_every == 0)) {
+    FASTVLM_ASSIGN(evaluation, trainer.evaluate(*options.evaluation));
+  }
+  FASTVLM_RETURN_IF_ERROR(folder.append_metrics(metrics_line(report, evaluation, seconds)));
+  if (options.on_step) options.on_step(report, evaluation);
+  return {};
+}
+
+}  // namespace
+
+SampleData::SampleData(std::vector<TrainingSample> samples, std::vector<std::string> tokens,
+                       const ImageTokenCache& cache, const Qwen2& model)
+    : samples_(std::move(samples)), tokens_(std::move(tokens)), cache_(cache), model_(model) {}
+
+Result<std::vector<float>> SampleData::rows(size_t sample) const {
+  FASTVLM_ASSIGN(const Tokens tokens, cache_.read(tokens_[sample]));
+  return splice(model_, samples_[sample].ids, tokens);
+}
+
+std::string SampleData::digest() const {
+  Sha256 digest;
+  const auto add = [&](const auto& values) { digest.update(std::as_bytes(std::span(values))); };
+  for (size_t i = 0; i < samples_.size(); ++i) {
+    digest.update(cat(samples_[i].ids.size(), " ", samples_[i].targets.size(), " ", tokens_[i]));
+    add(samples_[i].ids);
+    add(samples_[i].targets);
+  }
+  return digest.finish();
+}
+
+Status run_training(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
+  while (trainer.steps_done() < trainer.total_steps()) {
+    FASTVLM_RETURN_IF_ERROR(do_step(trainer, folder, options));
+    const int64_t done = trainer.steps_done();
+    const bool stop = options.stop && options.stop() && done < trainer.total_steps();
+    if (stop || done == trainer.total_steps() || done % options.save_every == 0) {
+      FASTVLM_RETURN_IF_ERROR(folder.save(trainer, options.settings));
+    }
+    if (stop) {
+      return error(Code::kInterrupted,
+                   cat("stopped after step ", done, " of ", trainer.total_steps()),
+                   "go on with --resume");
+    }
+  }
+  return {};
+}
+
+}  // namespace fastvlm

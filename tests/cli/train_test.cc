@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastvlm train: what it writes, what it refuses, and that nothing that kills it changes the
+// result.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "base/mapped_file.h"
+#include "base/strings.h"
+#include "cli/program.h"
+#include "support/test_length.h"
+#include "support/tiny_model.h"
+
+namespace fastvlm {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Train : public testing::Test {
+ protected:
+  Train() {
+    test::make_tiny_model(folder_ / "model", "s0_untied");
+    for (const char* picture : {"landscape.png", "portrait.png", "gray.png", "tiny.png"}) {
+      add(picture, cat("A ", picture, "."));
+      add(picture, cat("This is ", picture, ", once more."));
+    }
+  }
+
+  static std::string record(const std::string& image, const std::string& question,
+                            const std::string& answer) {
+    return nlohmann::json{
+        {"image", image},
+        {"conversations",
+         {{{"from", "human"}, {"value", question}}, {{"from", "gpt"}, {"value", answer}}}}}
+        .dump();
+  }
+  void add(const std::string& image, const std::string& answer) {
+    std::ofstream(folder_ / "data.jsonl", std::ios::app)
+        << record(image, "<image>\nhello?", answer) << "\n";
+  }
+  // What `more` names is not set before.
+  std::vector<std::string> arguments(const std::string& out,
+                                     const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {"train", "--out", folder_ / out};
+    const std::pair<std::string, std::string> usual[] = {{"--model", folder_ / "model"},
+                                                         {"--data", folder_ / "data.jsonl"},
+                                                         {"--images", test::golden("preprocess")},
+                                                         {"--lora-r", "4"},
+                                                         {"--batch-size", "2"},
+                                                         {"--threads", "2"}};
+    for (const auto& [option, value] : usual) {
+      if (std::find(more.begin(), more.end(), option) != more.end()) continue;
+      all.push_back(option);
+      all.push_back(value);
+    }
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  test::Run train(const std::string& out, const std::vector<std::string>& more = {}) const {
+    return test::fastvlm(arguments(out, more));
+  }
+  std::string adapter(const std::string& out) const {
+    return *read_text_file(folder_ / out / "adapter_model.safetensors");
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Train, WritesAnAdapterAndALineAStep) {
+  std::ofstream(folder_ / "eval.json")
+      << "[" << record("rgba.png", "<image>\nhello?", "A rgba.png.") << "]";
+  const test::Run run = train("run", {"--epochs", "3", "--learning-rate", "0.002", "--json",
+                                      "--eval-data", folder_ / "eval.json", "--eval-every", "4"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const auto result = nlohmann::json::parse(run.out);
+  EXPECT_EQ(result["steps"], 12);
+  const auto config =
+      nlohmann::json::parse(*read_text_file(folder_ / "run" / "adapter_config.json"));
+  EXPECT_EQ(config["r"], 4);
+  EXPECT_EQ(config["lora_alpha"], 256);
+  EXPECT_EQ(config["base_model_name_or_path"], "model");
+  std::ifstream metrics(folder_ / "run" / "metrics.jsonl");
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(metrics, line);) lines.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(lines.size(), 12U);
+  EXPECT_EQ(lines[0]["lr"], 0);
+  for (const char* key : {"step", "loss", "lr", "grad_norm", "tokens", "seconds", "rss"}) {
+    EXPECT_TRUE(lines[3].contains(key)) << key;
+  }
+  EXPECT_LT(lines[11]["eval_loss"], lines[3]["eval_loss"]);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "run" / "image_tokens"), {}), 5);
+
+  const test::Run again = train("run");
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.err, HasSubstr("holds a training run already"));
+}
+
+TEST_F(Train, DoesNotDependOnTheNumberOfThreads) {
+  ASSERT_EQ(train("two").code, 0);
+  ASSERT_EQ(train("three", {"--threads", "3", "--gradient-checkpointing", "0"}).code, 0);
+  EXPECT_EQ(adapter("two"), adapter("three"));
+}
+
+TEST_F(Train, OptionsFromAFile) {
+  std::ofstream(folder_ / "run.toml") << "learning_rate = 1e-3\nseed = 7\nno_shuffle = true\n"
+                                         "[lora]\nr = 2\ntargets = [\"q_proj\", \"v_proj\"]\n";
+  const test::Run run = train("a", {"--config", folder_ / "run.toml"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const auto config = nlohmann::json::parse(*read_text_file(folder_ / "a" / "adapter_config.json"));
+  EXPECT_EQ(config["r"], 4) << "the command line wins";
+  EXPECT_EQ(config["target_modules"], (nlohmann::json{"q_proj", "v_proj"}));
+  ASSERT_EQ(train("b", {"--learning-rate", "0.001", "--seed", "7", "--no-shuffle", "--lora-targets",
+                        "q_proj,v_proj"})
+                .code,
+            0);
+  EXPECT_EQ(adapter("a"), adapter("b"));
+
+  const auto refused = [&](const std::string& text, const std::string& said) {
+    std::ofstream(folder_ / "bad.toml") << text;
+    const test::Run bad = train("c", {"--config", folder_ / "bad.toml"});
+    EXPECT_EQ(bad.code, 1) << bad.err;
+    EXPECT_THAT(bad.err, AllOf(HasSubstr("bad.toml:2: " + said), HasSubstr("\nhint: ")));
+    EXPECT_FALSE(fs::exists(folder_ / "c"));
+  };
+  refused("\nlearning_rat = 1\n", "key `learning-rat`: no such option");
+  refused("\nlearning_rate = \"fast\"\n", "key `learning-rate`: ");
+  refused("\nlearning_rate = \n", "expected TOML");
+}
+
+TEST_F(Train, GoesOnFromAnotherAdapter) {
+  ASSERT_EQ(train("first").code, 0);
+  std::vector<std::string> more = arguments("second", {"--init-adapter", folder_ / "first"});
+  const test::Run both = test::fastvlm(more);
+  EXPECT_EQ(both.code, 1);
+  EXPECT_THAT(both.err, HasSubstr("--lora-r: --init-adapter brings its own"));
+  more.erase(std::find(more.begin(), more.end(), "--lora-r"));
+  more.erase(std::find(more.begin(), more.end(), "4"));
+  ASSERT_EQ(test::fastvlm(more).code, 0);
+  EXPECT_NE(adapter("first"), adapter("second"));
+}
+
+TEST_F(Train, BadDataIsNamedAtOnceBeforeAnythingIsDone) {
+  std::ofstream data(folder_ / "data.jsonl", std::ios::app);
+  data << record("none.png", "<image>Q", "A") << "\n"                    // 9
+       << record("tiny.png", "Q", "A") << "\n"                           // 10
+       << record("tiny.png", "<image><image>Q", "A") << "\n"             // 11
+       << record("tiny.png", "<image>Q", " ") << "\n"                    // 12
+       << record("tiny.png", "<image>Q", std::string(900, 'x')) << "\n"  // 13
+       << R"({"image": "tiny.png", "conversations": [{"from": "user"}]})"
+       << "\n";  // 14
+  data.close();
+  const test::Run run = train("run");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(run.err,
+              AllOf(HasSubstr("data.jsonl:9: image "), HasSubstr("none.png: no such file"),
+                    HasSubstr("data.jsonl:10: `conversations` turn 1: no <image> tag"),
+                    HasSubstr("data.jsonl:11: `conversations` turn 1: expected one <image> tag"),
+                    HasSubstr("data.jsonl:12: `conversations` turn 2: the answer is empty"),
+                    HasSubstr("data.jsonl:13: expected at most 512 positions, found ")));
+  EXPECT_THAT(run.err,
+              AllOf(HasSubstr("data.jsonl:14: `conversations` turn 1: expected from \"human\""),
+                    HasSubstr("6 of 14 samples cannot be used")));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+  const test::Run length = train("run", {"--max-length", "100000"});
+  EXPECT_EQ(length.code, 1);
+  EXPECT_THAT(length.err, HasSubstr("--max-length: expected at most the model's context of"));
+  const test::Run rank = train("run", {"--lora-r", "0"});
+  EXPECT_EQ(rank.code, 1);
+  EXPECT_THAT(rank.err, HasSubstr("LoRA rank: expected a whole number from 1 to 4096, found 0"));
+}
+
+TEST_F(Train, PicturesThatAreDamagedAreNamedAtOnce) {
+  fs::create_directory(folder_ / "pictures");
+  std::ofstream(folder_ / "pictures" / "a.png") << "no picture";
+  std::ofstream(folder_ / "pictures" / "b.png") << "";
+  std::ofstream(folder_ / "data.jsonl") << record("a.png", "<image>Q", "A") << "\n"
+                                        << record("b.png", "<image>Q", "A") << "\n";
+  const test::Run run = train("run", {"--images", folder_ / "pictures"});
+  EXPECT_EQ(run.code, 2) << run.err;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("data.jsonl:1: "), HasSubstr("data.jsonl:2: "),
+                             HasSubstr("2 of 2 pictures cannot be used")));
+}
+
+// Runs the program and kills it after some milliseconds; whether it had ended before.
+bool run_and_kill(std::vector<std::string> arguments, int milliseconds) {
+  const std::string program = std::string(FASTVLM_BINARY_DIR) + "/fastvlm";
+  arguments.insert(arguments.begin(), program);
+  std::vector<char*> words;
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) ::_exit(126);
+    if (std::freopen("/dev/null", "w", stdout) == nullptr) ::_exit(126);
+    ::execv(program.c_str(), words.data());
+    ::_exit(127);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status);
+}
+
+TEST_F(Train, KilledAtAnyMomentItGoesOnBitByBit) {
+  const std::vector<std::string> how = {"--epochs",       "40", "--save-every", "3",
+                                        "--lora-dropout", "0.2"};
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_EQ(train("whole", how).code, 0);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - start);
+  const int kills = test::test_length() == "long" ? 20 : test::test_length() == "plain" ? 4 : 2;
+  std::mt19937 random(1);
+  for (int i = 0; i < kills; ++i) {
+    std::vector<std::string> resumed = how;
+    resumed.emplace_back("--resume");
+    const auto most = static_cast<uint32_t>(took.count() * 2 / 3 + 20);
+    if (run_and_kill(arguments("killed", resumed), 5 + static_cast<int>(random() % most))) {
+      fs::remove_all(folder_ / "killed");  // it was done
+    }
+  }
+  std::vector<std::string> resumed = how;
+  resumed.emplace_back("--resume");
+  const test::Run run = train("killed", resumed);
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(adapter("killed"), adapter("whole"));
+  for (const auto& entry : fs::directory_iterator(folder_ / "killed")) {
+    EXPECT_THAT((std::set<std::string>{"adapter_config.json", "adapter_model.safetensors",
+                                       "checkpoint.safetensors", "image_tokens", "metrics.jsonl"}),
+                testing::Contains(entry.path().filename().string()));
+  }
+}
+
+TEST_F(Train, RefusesAResumeWithOtherSettings) {
+  ASSERT_EQ(train("run").code, 0);
+  const test::Run run = train("run", {"--resume", "--seed", "9"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, HasSubstr("the run was begun with seed 0, found 9"));
+  add("tiny.png", "And one more.");
+  EXPECT_THAT(train("run", {"--resume"}).err, HasSubstr("the run was begun with data"));
+}
+
+TEST_F(Train, SaysWhatIsMissing) {
+  const test::Run run = test::fastvlm({"train", "--data", "x"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("--out is required"), HasSubstr("\nhint: ")));
+}
+
+}  // namespace
+}  // namespace fastvlm
