@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 #include "caption/objects.h"
-#include "evaluate/caption_files.h"
+#include "dataset/caption_files.h"
 #include "evaluate/meteor_normalizer.h"
 #include "evaluate/ptb_tokenizer.h"
 #include "evaluate/rubric.h"

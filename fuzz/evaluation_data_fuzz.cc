@@ -9,10 +9,10 @@
 #include <fstream>
 #include <string>
 
-#include "evaluate/caption_files.h"
+#include "dataset/caption_files.h"
+#include "dataset/instances.h"
 #include "evaluate/document_frequency_file.h"
 #include "evaluate/factors.h"
-#include "evaluate/instances.h"
 #include "evaluate/paraphrases.h"
 #include "evaluate/rating.h"
 

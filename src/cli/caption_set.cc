@@ -10,7 +10,7 @@
 #include "caption/caption_json.h"
 #include "cli/console.h"
 #include "cli/flags.h"
-#include "evaluate/picture_file.h"
+#include "dataset/picture_file.h"
 #include "formats/kept_lines.h"
 
 namespace fastvlm::cli {

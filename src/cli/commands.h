@@ -27,6 +27,7 @@ void add_rate(CLI::App& program, Command& chosen);
 void add_bench(CLI::App& program, Command& chosen);
 void add_merge(CLI::App& program, Command& chosen);
 void add_quantize(CLI::App& program, Command& chosen);
+void add_dataset(CLI::App& program, Command& chosen);
 void add_train(CLI::App& program, Command& chosen);
 void add_dev(CLI::App& program, Command& chosen);
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "dataset/instances.h"
 #include "detect/detector.h"
 #include "evaluate/average_precision.h"
-#include "evaluate/instances.h"
 
 namespace fastvlm::cli {
 

@@ -10,7 +10,10 @@ namespace {
 
 Exit wrong_use(const CLI::App& program, const CLI::ParseError& problem) {
   std::string command = "fastvlm";
-  for (const CLI::App* chosen : program.get_subcommands()) command += " " + chosen->get_name();
+  for (const CLI::App* app = &program; !app->get_subcommands().empty();) {
+    app = app->get_subcommands().front();
+    command += " " + app->get_name();
+  }
   const std::vector<std::string> unknown = program.remaining();
   const bool no_command = program.get_subcommands().empty() && !unknown.empty();
   return report(error(Code::kUsage,
@@ -51,6 +54,7 @@ int run(int argc, char** argv) {
   add_bench(program, chosen);
   add_merge(program, chosen);
   add_quantize(program, chosen);
+  add_dataset(program, chosen);
   add_dev(program, chosen);
   if (const Status status = check_empty_values(argc, argv); !status.ok()) return report(status);
   try {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fastvlm pull, fastvlm models: getting checkpoints onto this machine, and seeing what is there.
+// fastvlm pull, fastvlm models: getting checkpoints and data sets onto this machine, and seeing
+// what is there.
 #include "hub/pull.h"
 
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "hub/data_set.h"
 
 namespace fastvlm::cli {
 namespace {
@@ -133,7 +135,34 @@ Result<PulledModel> run_pull(const PullArguments& arguments) {
       });
 }
 
+Result<PulledModel> run_pull_data_set(const PullArguments& arguments, const DataSetSource& source) {
+  FASTVLM_ASSIGN(const std::filesystem::path folder, data_sets_folder());
+  ProgressLine progress;
+  return pull_data_set(
+      HttpClient(), source, folder,
+      [&](const PullPlan& plan) { return agree(plan, arguments.accept_license); },
+      [&](const std::string& file, uint64_t done, std::optional<uint64_t> total) {
+        progress.show(file, done, total);
+      });
+}
+
+Exit pull_data_set_command(const PullArguments& arguments, const DataSetSource& source) {
+  if (!arguments.hub.empty() || !arguments.name.empty()) {
+    return report(
+        error(Code::kUsage, cat(source.name, ": --hub and --as are for models"), "leave them out"));
+  }
+  const auto data = run_pull_data_set(arguments, source);
+  if (!data.ok()) return report(data.status());
+  note("ready: see `fastvlm dataset build --help`");
+  const Status written =
+      print(arguments.as_json ? dump(to_json(*data)) : cat(printable(data->folder.string()), "\n"));
+  return written.ok() ? kDone : report(written);
+}
+
 Exit pull_command(const PullArguments& arguments) {
+  if (const DataSetSource* source = find_data_set(arguments.what)) {
+    return pull_data_set_command(arguments, *source);
+  }
   const auto model = run_pull(arguments);
   if (!model.ok()) return report(model.status());
   const bool checkpoint = std::filesystem::exists(model->folder / "config.json");
@@ -147,6 +176,8 @@ Exit known_command() {
   std::string text;
   for (const ModelSource& model : model_catalog())
     text += cat(model.name, "\n    ", model.about, "\n    ", model.license, "\n");
+  for (const DataSetSource& data : data_set_catalog())
+    text += cat(data.name, "\n    ", data.about, "\n    ", data.license, "\n");
   const Status written = print(text);
   return written.ok() ? kDone : report(written);
 }
@@ -176,12 +207,11 @@ Exit models_command(bool as_json) {
 void add_pull(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<PullArguments>();
   auto list = std::make_shared<bool>(false);
-  CLI::App* pull =
-      program.add_subcommand("pull", "Download a model over HTTPS into the models folder");
+  CLI::App* pull = program.add_subcommand("pull", "Download a model or a data set over HTTPS");
   pull->add_option("NAME-OR-URL", arguments->what,
                    "A known name (--list), owner/repository of the hub, or the https:// address of "
                    "a .safetensors or .zip");
-  pull->add_flag("--list", *list, "Show the models that are known by name, with their licences");
+  pull->add_flag("--list", *list, "Show what is known by name, with its licences");
   pull->add_flag("--accept-license", arguments->accept_license,
                  "The licence has been read and accepted: do not ask");
   pull->add_option("--as", arguments->name, "The name to keep it under");

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "evaluate/instances.h"
+#include "dataset/instances.h"
 
 namespace fastvlm {
 

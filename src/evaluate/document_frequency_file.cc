@@ -4,7 +4,7 @@
 #include <map>
 
 #include "base/strings.h"
-#include "evaluate/json_file.h"
+#include "dataset/json_file.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "evaluate/caption_files.h"
+#include "dataset/caption_files.h"
 #include "evaluate/tokenized.h"
 
 namespace fastvlm {

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/strings.h"
-#include "evaluate/json_file.h"
+#include "dataset/json_file.h"
 
 namespace fastvlm {
 namespace {

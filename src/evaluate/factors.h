@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "evaluate/instances.h"
+#include "dataset/instances.h"
 
 namespace fastvlm {
 

@@ -11,8 +11,8 @@
 
 #include "caption/objects.h"
 #include "caption/schema.h"
+#include "dataset/instances.h"
 #include "evaluate/evaluation_set.h"
-#include "evaluate/instances.h"
 
 namespace fastvlm {
 

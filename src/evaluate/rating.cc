@@ -7,9 +7,9 @@
 
 #include "base/sha256.h"
 #include "base/strings.h"
-#include "evaluate/caption_files.h"
-#include "evaluate/json_file.h"
-#include "evaluate/picture_file.h"
+#include "dataset/caption_files.h"
+#include "dataset/json_file.h"
+#include "dataset/picture_file.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "dataset/picture_file.h"
 #include "evaluate/evaluation_json.h"
 #include "evaluate/page_data.h"
-#include "evaluate/picture_file.h"
 #include "evaluate/text_files.h"
 #include "evaluate/thumbnail.h"
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "base/file_digest.h"
 #include "hub/part_file.h"
 #include "hub/weights.h"
 
@@ -61,6 +62,51 @@ Result<PulledFile> unpack_entry(zip_t* archive, zip_uint64_t index, uint64_t byt
   FASTVLM_RETURN_IF_ERROR(part.commit());
   FASTVLM_RETURN_IF_ERROR(keep_weights(target, cat("archive entry ", name)));
   return file;
+}
+
+struct ArchiveEntry {
+  zip_uint64_t index;
+  std::string name;
+  uint64_t bytes;
+};
+
+bool is_wanted(const std::string& name, const std::vector<std::string>& wanted) {
+  return std::any_of(wanted.begin(), wanted.end(), [&](const std::string& one) {
+    return one.ends_with('/') ? name.starts_with(one) && name != one : name == one;
+  });
+}
+
+// A path that stays below the folder where it is put.
+bool stays_below(const std::string& name) {
+  const std::filesystem::path path(name);
+  return path.is_relative() && path.has_filename() && printable(name) == name &&
+         name.find('\\') == std::string::npos &&
+         std::none_of(path.begin(), path.end(), [](const auto& part) { return part == ".."; });
+}
+
+Result<std::vector<ArchiveEntry>> wanted_entries(zip_t* archive, const std::string& name,
+                                                 const std::vector<std::string>& wanted) {
+  std::vector<ArchiveEntry> entries;
+  const zip_int64_t count = zip_get_num_entries(archive, 0);
+  for (zip_int64_t i = 0; i < count; ++i) {
+    zip_stat_t stat;
+    const auto index = static_cast<zip_uint64_t>(i);
+    if (zip_stat_index(archive, index, 0, &stat) != 0 || (stat.valid & ZIP_STAT_SIZE) == 0)
+      continue;
+    std::string path = stat.name;
+    if (!is_wanted(path, wanted) || path.ends_with('/')) continue;
+    if (!stays_below(path)) {
+      return error(Code::kInvalid, cat(name, ": holds `", path, "`, which cannot be used"), kAgain);
+    }
+    entries.push_back({index, std::move(path), stat.size});
+  }
+  for (const std::string& one : wanted) {
+    const bool found = std::any_of(entries.begin(), entries.end(), [&](const ArchiveEntry& entry) {
+      return is_wanted(entry.name, {one});
+    });
+    if (!found) return error(Code::kInvalid, cat(name, ": expected ", one, ", found none"), kAgain);
+  }
+  return entries;
 }
 
 }  // namespace
@@ -131,6 +177,37 @@ Result<std::vector<PulledFile>> unpack_model(const std::filesystem::path& path,
       return file.status();
     }
     files.push_back(std::move(*file));
+  }
+  return files;
+}
+
+Result<std::vector<PulledFile>> unpack_files(const std::filesystem::path& path,
+                                             const std::filesystem::path& folder,
+                                             const std::vector<std::string>& wanted,
+                                             const OnProgress& on_progress) {
+  FASTVLM_ASSIGN(const Archive archive, open_archive(path));
+  FASTVLM_ASSIGN(const std::vector<ArchiveEntry> entries,
+                 wanted_entries(archive.get(), path.filename().string(), wanted));
+  std::vector<PulledFile> files;
+  uint64_t done = 0;
+  uint64_t total = 0;
+  for (const ArchiveEntry& entry : entries) total += entry.bytes;
+  FASTVLM_RETURN_IF_ERROR(check_space(folder, total));
+  for (const ArchiveEntry& entry : entries) {
+    const std::filesystem::path target = folder / entry.name;
+    std::error_code failed;
+    std::filesystem::create_directories(target.parent_path(), failed);
+    const bool there = std::filesystem::file_size(target, failed) == entry.bytes && !failed;
+    PulledFile file{entry.name, entry.bytes, "", false};
+    if (there) {
+      FASTVLM_ASSIGN(file.sha256, sha256_of_file(target));
+    } else {
+      FASTVLM_ASSIGN(file, unpack_entry(archive.get(), entry.index, entry.bytes, target, {}));
+      file.path = entry.name;
+    }
+    done += entry.bytes;
+    if (on_progress) on_progress(cat("unpacking ", path.filename().string()), done, total);
+    files.push_back(std::move(file));
   }
   return files;
 }

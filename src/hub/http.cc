@@ -12,7 +12,8 @@ namespace fastvlm {
 namespace {
 
 constexpr long kConnectSeconds = 30;
-constexpr long kStalledSeconds = 60;  // this long below one byte a second is a dead connection
+constexpr long kStalledSeconds = 60;    // this long below one byte a second is a dead connection
+constexpr long kThinkingSeconds = 600;  // a model may be silent for that long before it answers
 constexpr long kRedirects = 10;
 
 using Url = std::unique_ptr<CURLU, void (*)(CURLU*)>;
@@ -47,10 +48,12 @@ struct Transfer {
   const std::atomic<bool>* cancelled = nullptr;
   HttpAnswer answer;
   std::string content_range;
+  std::string retry_after;
   bool announced = false;
+  bool any_status = false;  // refusals are taken too
   Status failure;
 
-  bool accepted() const { return answer.status == 200 || answer.status == 206; }
+  bool accepted() const { return any_status || answer.status == 200 || answer.status == 206; }
 
   // Reads the status line's code and the total size, and tells the caller once.
   bool announce() {
@@ -103,6 +106,7 @@ size_t on_header(char* data, size_t, size_t size, void* user) {
   const std::string value(trimmed(line.substr(colon + 1)));
   if (name == "etag") transfer.answer.etag = value;
   if (name == "content-range") transfer.content_range = value;
+  if (name == "retry-after") transfer.retry_after = value;
   if (name == "location") {
     long status = 0;
     curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
@@ -205,23 +209,21 @@ std::string url_path_escaped(std::string_view path) {
   return escaped;
 }
 
-Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& on_answer,
-                                   const OnBytes& on_bytes) const {
-  FASTVLM_RETURN_IF_ERROR(check_url(request.url));
-  static const bool kReady = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-  const std::unique_ptr<CURL, void (*)(CURL*)> curl(kReady ? curl_easy_init() : nullptr,
-                                                    curl_easy_cleanup);
-  if (!curl)
-    return error(Code::kIo, "libcurl could not be started", "check the installation of libcurl");
+namespace {
 
-  Transfer transfer;
-  transfer.curl = curl.get();
-  transfer.on_answer = &on_answer;
-  transfer.on_bytes = &on_bytes;
-  transfer.cancelled = cancelled_;
-  const auto set = [&](CURLoption option, auto value) {
-    curl_easy_setopt(curl.get(), option, value);
-  };
+using Curl = std::unique_ptr<CURL, void (*)(CURL*)>;
+
+Result<Curl> start_curl() {
+  static const bool kReady = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  Curl curl(kReady ? curl_easy_init() : nullptr, curl_easy_cleanup);
+  if (curl) return curl;
+  return error(Code::kIo, "libcurl could not be started", "check the installation of libcurl");
+}
+
+// What every transfer has in common.
+void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
+  transfer.curl = curl;
+  const auto set = [curl](CURLoption option, auto value) { curl_easy_setopt(curl, option, value); };
   set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_USERAGENT, "fastvlm.cpp");
   set(CURLOPT_FOLLOWLOCATION, 1L);
@@ -245,14 +247,27 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
     set(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     set(CURLOPT_XOAUTH2_BEARER, request.bearer_token.c_str());
   }
+}
+
+}  // namespace
+
+Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& on_answer,
+                                   const OnBytes& on_bytes) const {
+  FASTVLM_RETURN_IF_ERROR(check_url(request.url));
+  FASTVLM_ASSIGN(const Curl curl, start_curl());
+  Transfer transfer;
+  transfer.on_answer = &on_answer;
+  transfer.on_bytes = &on_bytes;
+  transfer.cancelled = cancelled_;
+  prepare(curl.get(), request, transfer);
   std::string range;
   std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, curl_slist_free_all);
   if (request.range) {
     range = cat(request.range->first, "-", request.range->last ? cat(*request.range->last) : "");
-    set(CURLOPT_RANGE, range.c_str());
+    curl_easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
     if (!request.if_range.empty()) {
       headers.reset(curl_slist_append(nullptr, cat("If-Range: ", request.if_range).c_str()));
-      set(CURLOPT_HTTPHEADER, headers.get());
+      curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
     }
   }
 
@@ -262,6 +277,42 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
   if (!transfer.announce()) return transfer.failure;  // an empty body has announced nothing yet
   if (!transfer.accepted()) return refusal(request, transfer);
   return transfer.answer;
+}
+
+Result<HttpReply> HttpClient::post_json(const HttpRequest& request, const std::string& body,
+                                        size_t limit) const {
+  FASTVLM_RETURN_IF_ERROR(check_url(request.url));
+  FASTVLM_ASSIGN(const Curl curl, start_curl());
+  HttpReply reply;
+  const OnAnswer on_answer = [](const HttpAnswer&) { return Status{}; };
+  const OnBytes on_bytes = [&](std::span<const std::byte> bytes) -> Status {
+    if (reply.body.size() + bytes.size() > limit) {
+      return error(Code::kLimit, cat(request.url, ": the answer is longer than ", limit, " bytes"),
+                   "check the address");
+    }
+    reply.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  };
+  Transfer transfer;
+  transfer.on_answer = &on_answer;
+  transfer.on_bytes = &on_bytes;
+  transfer.cancelled = cancelled_;
+  transfer.any_status = true;
+  prepare(curl.get(), request, transfer);
+  // Without Expect, for which many servers let a large body wait.
+  const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(
+      curl_slist_append(curl_slist_append(nullptr, "Content-Type: application/json"), "Expect:"),
+      curl_slist_free_all);
+  curl_easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl.get(), CURLOPT_LOW_SPEED_TIME, kThinkingSeconds);
+  curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+  curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, body.c_str());
+  const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK) return broken(request, transfer, code);
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &reply.status);
+  reply.retry_after = transfer.retry_after;
+  return reply;
 }
 
 Result<std::string> HttpClient::get_text(const HttpRequest& request, size_t limit) const {

@@ -34,6 +34,13 @@ struct HttpAnswer {
   std::optional<uint64_t> total_bytes;  // of the whole file, also when a part was asked for
 };
 
+// An answer that is taken whole, whatever its status.
+struct HttpReply {
+  long status = 0;
+  std::string body;
+  std::string retry_after;  // as the server writes it: seconds or a date; empty where it does not
+};
+
 class HttpClient {
  public:
   // `cancelled` may be set by a signal handler; transfers then end with Code::kInterrupted.
@@ -51,6 +58,12 @@ class HttpClient {
 
   // The whole body, at most `limit` bytes.
   Result<std::string> get_text(const HttpRequest& request, size_t limit = size_t{64} << 20) const;
+
+  // Sends `body` and waits up to ten minutes for the first byte of an answer. A redirect is not
+  // followed. Errors: those of get() for a transfer that broke off, kLimit; what a server refuses
+  // is a reply with its status. Several threads may post at once.
+  Result<HttpReply> post_json(const HttpRequest& request, const std::string& body,
+                              size_t limit = size_t{16} << 20) const;
 
  private:
   const std::atomic<bool>* cancelled_;

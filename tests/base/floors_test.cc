@@ -20,8 +20,9 @@ const std::map<std::string, int> kFloors = {
 
 // Doors between rooms of one floor.
 const std::set<std::pair<std::string, std::string>> kDoors = {
-    {"cli", "serve"},        {"dataset", "caption"},  {"train", "dataset"},   {"train", "caption"},
-    {"quantize", "caption"}, {"evaluate", "dataset"}, {"evaluate", "caption"}};
+    {"cli", "serve"},        {"dataset", "caption"}, {"dataset", "hub"},
+    {"train", "dataset"},    {"train", "caption"},   {"quantize", "caption"},
+    {"evaluate", "dataset"}, {"evaluate", "caption"}};
 
 bool allowed(const std::string& from, const std::string& to) {
   return from == to || kFloors.at(from) > kFloors.at(to) || kDoors.contains({from, to});

@@ -17,6 +17,7 @@
 #include "hub/archive.h"
 #include "hub/cache.h"
 #include "hub/catalog.h"
+#include "hub/data_set.h"
 #include "hub/pull.h"
 #include "hub/tower.h"
 #include "support/file_server.h"
@@ -623,6 +624,99 @@ TEST(Http, NoUserInTheAddress) {
   EXPECT_TRUE(check_url("HTTPS://example.org/?mail=a@b").ok());
   EXPECT_TRUE(check_url("http://[::1]:80/").ok());
   EXPECT_TRUE(check_url("http://LOCALHOST:80/").ok());
+}
+
+class DataSets : public Hub {
+ protected:
+  DataSets() {
+    labels_ = zip_of(folder_ / "labels.zip",
+                     {{"annotations/captions.json", "{}"}, {"annotations/other.json", "no"}});
+    pictures_ = zip_of(folder_ / "pictures.zip",
+                       {{"val/1.jpg", random_bytes(50'000, 1)}, {"val/2.jpg", "two"}});
+    server_.add("/labels.zip", labels_);
+    server_.add("/val.zip", pictures_);
+  }
+  DataSetSource source(const std::string& wanted = "val/") const {
+    return {"set",
+            "a licence",
+            "about",
+            {{server_.address() + "/labels.zip",
+              labels_.size(),
+              sha256_hex(labels_),
+              {"annotations/captions.json"}},
+             {server_.address() + "/val.zip", pictures_.size(), sha256_hex(pictures_), {wanted}}}};
+  }
+  Result<PulledModel> pull_set(const DataSetSource& source) {
+    return pull_data_set(client_, source, folder_.path(),
+                         [&](const PullPlan& plan) {
+                           plan_ = plan;
+                           return Status{};
+                         },
+                         {});
+  }
+  std::string labels_;
+  std::string pictures_;
+};
+
+TEST_F(DataSets, AreFetchedUnpackedAndRecorded) {
+  const auto data = pull_set(source());
+  ASSERT_TRUE(data.ok()) << data.status().message;
+  EXPECT_EQ(plan_.license, "a licence");
+  EXPECT_EQ(plan_.bytes, labels_.size() + pictures_.size());
+  EXPECT_EQ(contents(folder_ / "set/annotations/captions.json"), "{}");
+  EXPECT_EQ(contents(folder_ / "set/val/1.jpg"), random_bytes(50'000, 1));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "set/annotations/other.json"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "set/val.zip"));
+  EXPECT_NE(read_record(folder_ / "set")->revision.find(sha256_hex(pictures_)), std::string::npos);
+  server_.forget_requests();
+  EXPECT_TRUE(pull_set(source()).ok());
+  EXPECT_EQ(server_.requests(), 0);
+}
+
+TEST_F(DataSets, GoOnWhereTheyWereCutOff) {
+  server_.remove("/val.zip");
+  ASSERT_EQ(pull_set(source()).status().code, Code::kNotFound);
+  EXPECT_FALSE(read_record(folder_ / "set").ok());
+  const uint64_t labels_sent = server_.bytes_of("/labels.zip");
+  server_.add("/val.zip", pictures_);
+  server_.cut_after("/val.zip", 20'000, 1);
+  // A picture of an unpacking that was cut off is left alone, half a one is made anew.
+  std::filesystem::create_directories(folder_ / "set/val");
+  std::ofstream(folder_ / "set/val/2.jpg") << "2nd";
+  std::ofstream(folder_ / "set/val/1.jpg") << "half";
+  ASSERT_TRUE(pull_set(source()).ok());
+  EXPECT_EQ(server_.bytes_of("/labels.zip"), labels_sent)
+      << "what is complete is not fetched again";
+  EXPECT_GT(server_.ranges_of("/val.zip"), 0);
+  EXPECT_EQ(contents(folder_ / "set/val/2.jpg"), "2nd");
+  EXPECT_EQ(contents(folder_ / "set/val/1.jpg").size(), 50'000U);
+}
+
+TEST_F(DataSets, OtherBytesAndArchivesWithoutWhatIsWantedAreRefused) {
+  EXPECT_EQ(pull_set(source("train/")).status().code, Code::kInvalid);
+  server_.add("/val.zip", std::string(pictures_.size(), 'x'));
+  std::filesystem::remove_all(folder_ / "set");
+  const auto other = pull_set(source());
+  EXPECT_EQ(other.status().code, Code::kInvalid);
+  EXPECT_NE(other.status().message.find("SHA-256"), std::string::npos);
+}
+
+TEST_F(DataSets, NamesInArchivesStayBelowTheFolder) {
+  pictures_ = zip_of(folder_ / "evil.zip", {{"val/../../out.jpg", "x"}});
+  server_.add("/val.zip", pictures_);
+  EXPECT_EQ(pull_set(source()).status().code, Code::kInvalid);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out.jpg"));
+}
+
+TEST(DataSetCatalog, KnowsCoco) {
+  const DataSetSource* coco = find_data_set("COCO-val2017");
+  ASSERT_NE(coco, nullptr);
+  EXPECT_EQ(coco->archives.size(), 2U);
+  for (const DataArchive& archive : coco->archives) {
+    EXPECT_TRUE(check_url(archive.url).ok());
+    EXPECT_EQ(archive.sha256.size(), 64U);
+  }
+  EXPECT_EQ(find_data_set("coco"), nullptr);
 }
 
 TEST(Printable, LeavesNoControlCharacters) {

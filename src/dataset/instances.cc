@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/instances.h"
+#include "dataset/instances.h"
 
 #include "base/strings.h"
-#include "evaluate/json_file.h"
+#include "dataset/json_file.h"
 
 namespace fastvlm {
 namespace {
@@ -83,7 +83,11 @@ Result<Instances> read_instances(const std::filesystem::path& path) {
     if (!image.is_object() || !image.contains("id")) {
       return wrong(path, "key `images`", "objects with `id`");
     }
-    instances[id_of(image, "id")] = {number(image, "width"), number(image, "height"), {}};
+    const json name = image.value("file_name", json());
+    instances[id_of(image, "id")] = {number(image, "width"),
+                                     number(image, "height"),
+                                     {},
+                                     name.is_string() ? name.get<std::string>() : ""};
   }
   std::unordered_map<std::string, size_t> first_of;
   for (size_t i = 0; i < annotations.size(); ++i) {

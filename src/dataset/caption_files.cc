@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/caption_files.h"
+#include "dataset/caption_files.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "base/strings.h"
-#include "evaluate/json_file.h"
+#include "dataset/json_file.h"
 
 namespace fastvlm {
 namespace {

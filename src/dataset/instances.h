@@ -27,6 +27,7 @@ struct ImageInstances {
   double width = 0;
   double height = 0;
   std::vector<Instance> objects;
+  std::string file = {};  // as `file_name` has it; may be empty
 };
 
 // By image id.

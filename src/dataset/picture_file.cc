@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/picture_file.h"
+#include "dataset/picture_file.h"
 
 namespace fastvlm {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON and JSON lines that people made: large, and not always UTF-8. Internal to evaluate/.
+// JSON and JSON lines that people made: large, and not always UTF-8.
 #pragma once
 
 #include <filesystem>
@@ -18,6 +18,12 @@ struct JsonFile {
   std::vector<nlohmann::json> values;  // one, or one a line; never empty
   bool lines = false;
 };
+
+// The text of a file of at most 2 GB.
+Result<std::string> read_json_text(const std::filesystem::path& path);
+// The value of `text`, or a discarded one when it is no JSON or nests deeper than 64 levels. Bytes
+// that are no UTF-8 become kBadByte.
+nlohmann::json parse_json(std::string_view text);
 
 // At most 2 GB and 64 levels deep.
 Result<JsonFile> read_json_or_lines(const std::filesystem::path& path);

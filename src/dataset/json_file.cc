@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/json_file.h"
+#include "dataset/json_file.h"
 
 #include <fstream>
 
@@ -13,25 +13,6 @@ using nlohmann::json;
 
 constexpr std::uintmax_t kMostBytes = std::uintmax_t{2} << 30;
 constexpr int kDeepest = 64;
-
-Result<std::string> read_text(const std::filesystem::path& path) {
-  std::error_code problem;
-  const std::uintmax_t size = std::filesystem::file_size(path, problem);
-  std::ifstream file(path, std::ios::binary);
-  if (problem || !file) {
-    return error(Code::kNotFound, cat(path.string(), ": cannot be read"), "check the name");
-  }
-  if (size > kMostBytes) {
-    return error(
-        Code::kLimit,
-        cat(path.string(), ": expected at most 2 GB, found ", megabytes(static_cast<double>(size))),
-        "split it");
-  }
-  std::string text(size, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  text.resize(static_cast<size_t>(file.gcount()));
-  return text;
-}
 
 std::string with_bad_bytes_marked(std::string_view text) {
   std::string marked;
@@ -58,6 +39,29 @@ json parsed(std::string_view text) {
 }
 
 }  // namespace
+
+Result<std::string> read_json_text(const std::filesystem::path& path) {
+  std::error_code problem;
+  const std::uintmax_t size = std::filesystem::file_size(path, problem);
+  std::ifstream file(path, std::ios::binary);
+  if (problem || !file) {
+    return error(Code::kNotFound, cat(path.string(), ": cannot be read"), "check the name");
+  }
+  if (size > kMostBytes) {
+    return error(
+        Code::kLimit,
+        cat(path.string(), ": expected at most 2 GB, found ", megabytes(static_cast<double>(size))),
+        "split it");
+  }
+  std::string text(size, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(size));
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
+}
+
+json parse_json(std::string_view text) {
+  return parsed(with_bad_bytes_marked(text));
+}
 
 Result<JsonFile> parse_json_or_lines(std::string_view text, const std::string& name) {
   const std::string marked = with_bad_bytes_marked(text);
@@ -88,7 +92,7 @@ Result<JsonFile> parse_json_or_lines(std::string_view text, const std::string& n
 }
 
 Result<JsonFile> read_json_or_lines(const std::filesystem::path& path) {
-  FASTVLM_ASSIGN(const std::string text, read_text(path));
+  FASTVLM_ASSIGN(const std::string text, read_json_text(path));
   return parse_json_or_lines(text, path.string());
 }
 
