@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "kernels/dot_kernels.h"
 #include "kernels/gemm_factors.h"
@@ -39,17 +40,16 @@ class FloatBlock {
  public:
   static constexpr int64_t kDepth = 384;
 
-  void set(const Block& block, float* panels) {
-    block_ = &block;
+  void set(const Block& block, const float* panels) {
     panels_ = panels;
     left_ = scratch_.floats(kRows * block.depth);
   }
 
-  void multiply(int64_t row, int64_t rows, float* y, int64_t y_stride) {
-    const int64_t depth = block_->depth;
+  void multiply(const Block& block, int64_t row, int64_t rows, float* y, int64_t y_stride) {
+    const int64_t depth = block.depth;
     const int64_t most_panels = kernels().most_panels;
-    pack_left(block_->a, row, rows, block_->k, depth, left_);
-    for (int64_t panel = 0; panel * kPanel < block_->width; panel += most_panels) {
+    pack_left(block.a, row, rows, block.k, depth, left_);
+    for (int64_t panel = 0; panel * kPanel < block.width; panel += most_panels) {
       PanelProduct product;
       product.a = left_;
       product.a_stride = depth;
@@ -57,11 +57,11 @@ class FloatBlock {
       product.b = panels_ + panel * depth * kPanel;
       product.b_panel = depth * kPanel;
       product.depth = depth;
-      product.panels = std::min(most_panels, panels_of(block_->width) - panel);
-      product.columns = std::min(product.panels * kPanel, block_->width - panel * kPanel);
+      product.panels = std::min(most_panels, panels_of(block.width) - panel);
+      product.columns = std::min(product.panels * kPanel, block.width - panel * kPanel);
       product.y = y + panel * kPanel;
       product.y_stride = y_stride;
-      if (block_->add) {
+      if (block.add) {
         product.epilogue.residual = product.y;
         product.epilogue.residual_stride = y_stride;
       }
@@ -70,8 +70,7 @@ class FloatBlock {
   }
 
  private:
-  const Block* block_ = nullptr;
-  float* panels_ = nullptr;
+  const float* panels_ = nullptr;
   float* left_ = nullptr;
   Scratch scratch_;
 };
@@ -82,7 +81,6 @@ class RoundedBlock {
   static constexpr int64_t kDepth = 1024;
 
   void set(const Block& block, const float* panels) {
-    block_ = &block;
     right_.arithmetic = Arithmetic::kBf16;
     right_.rows = block.width;
     right_.cols = block.depth;
@@ -97,17 +95,17 @@ class RoundedBlock {
     }
   }
 
-  void multiply(int64_t row, int64_t rows, float* y, int64_t y_stride) const {
+  void multiply(const Block& block, int64_t row, int64_t rows, float* y, int64_t y_stride) const {
     const DotTable& table = dot_kernels();
     DotProduct product;
-    product.x = block_->rounded.data + row * block_->rounded.stride + block_->k * 2;
-    product.x_stride = block_->rounded.stride;
+    product.x = block.rounded.data + row * block.rounded.stride + block.k * 2;
+    product.x_stride = block.rounded.stride;
     product.rows = rows;
     product.w = &right_;
     product.y_stride = y_stride;
     for (product.panel = 0; product.panel < right_.panels(); ++product.panel) {
       product.y = y + product.panel * kDotPanel;
-      if (block_->add) {
+      if (block.add) {
         product.epilogue.residual = product.y;
         product.epilogue.residual_stride = y_stride;
       }
@@ -118,23 +116,21 @@ class RoundedBlock {
  private:
   // A panel [depth, 16] as words, 32 apart; null: of zeros.
   void round_panel(const float* panel, uint32_t* out) {
-    const int64_t count = panel == nullptr ? 0 : block_->depth * kPanel;
-    const int64_t whole = 2 * right_.words * kPanel;
-    auto* const numbers = reinterpret_cast<uint16_t*>(rounded_.bytes(whole * 2));
-    if (count > 0) dot_kernels().round(panel, count, numbers);
-    std::fill(numbers + count, numbers + whole, uint16_t{0});
+    const int64_t count = panel == nullptr ? 0 : right_.cols * kPanel;
+    rounded_.resize(static_cast<size_t>(2 * right_.words * kPanel));
+    if (count > 0) dot_kernels().round(panel, count, rounded_.data());
+    std::fill(rounded_.begin() + count, rounded_.end(), uint16_t{0});
     for (int64_t i = 0; i < right_.words; ++i, out += kDotPanel) {
-      const uint16_t* const pair = numbers + 2 * i * kPanel;
+      const uint16_t* const pair = rounded_.data() + 2 * i * kPanel;
       for (int64_t j = 0; j < kPanel; ++j) {
         out[j] = uint32_t{pair[j]} | uint32_t{pair[kPanel + j]} << 16;
       }
     }
   }
 
-  const Block* block_ = nullptr;
   DotMatrix::Packed right_;
   int64_t capacity_ = 0;
-  Scratch rounded_;
+  std::vector<uint16_t> rounded_;
 };
 
 // Rows [row, row + rows) and columns [column, column + width) of y.
@@ -166,7 +162,7 @@ void multiply_piece(const GemmShape& shape, const Factor& a, const RoundedRows& 
     }
     product.set(block, b);
     for (int64_t r = 0; r < piece.rows; r += kRows) {
-      product.multiply(piece.row + r, std::min(kRows, piece.rows - r),
+      product.multiply(block, piece.row + r, std::min(kRows, piece.rows - r),
                        sum.y + (piece.row + r) * sum.stride + piece.column, sum.stride);
     }
   }
