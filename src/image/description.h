@@ -25,7 +25,8 @@ Status check_describable(std::span<const std::byte> file, const std::string& nam
 // `text` as a description can hold it: XML knows no control characters but tab and line feed.
 std::string as_description(std::string_view text);
 
-// The description in the default language; none: there is none, or it is blank. kInvalid: the file is damaged.
+// The description in the default language; none: there is none, or it is blank. kInvalid: the file
+// is damaged.
 Result<std::optional<std::string>> read_description(std::span<const std::byte> file,
                                                     const std::string& name);
 

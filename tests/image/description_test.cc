@@ -174,8 +174,8 @@ TEST_F(Description, HostileFiles) {
   const std::string own = xmp_segment(packet_with("<xmp:Rating>4</xmp:Rating>"));
   const std::string jpeg = jpeg_with(own);
   // Of a JPEG only what stands up to its XMP is looked at.
-  const std::vector<std::pair<std::string, size_t>> files = {
-      {png, png.size()}, {jpeg, jpeg.find(own) + own.size()}};
+  const std::vector<std::pair<std::string, size_t>> files = {{png, png.size()},
+                                                             {jpeg, jpeg.find(own) + own.size()}};
   for (const auto& [whole, looked_at] : files) {
     for (size_t length = 0; length < looked_at; ++length) {
       EXPECT_FALSE(with_description(bytes_of(whole.substr(0, length)), "new", "f").ok()) << length;
