@@ -118,7 +118,7 @@ Result<PacketPlace> find_in_png(std::string_view file, const std::string& name) 
       place = {end, end, ""};
     }
     if (type == "IEND") return place;
-    if (type == "iTXt" && body.starts_with(kPngKeyword)) {
+    if (place.packet.empty() && type == "iTXt" && body.starts_with(kPngKeyword)) {
       const std::string_view rest = body.substr(kPngKeyword.size());
       const size_t language_end = rest.find('\0', 2);
       const size_t text =
@@ -128,7 +128,7 @@ Result<PacketPlace> find_in_png(std::string_view file, const std::string& name) 
         return error(Code::kUnsupported, cat(name, ": its metadata is compressed"),
                      "write sidecars with --sidecar --format xmp");
       }
-      return PacketPlace{at, end, std::string(rest.substr(text + 1))};
+      place = {at, end, std::string(rest.substr(text + 1))};
     }
     at = end;
   }
