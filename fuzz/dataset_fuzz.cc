@@ -36,6 +36,7 @@ void read_conversations(std::string_view text) {
     const LlavaRecord read = read_llava(record.value, problems);
     if (problems.empty() && (read.image.empty() || read.exchanges.empty())) std::abort();
     for (const LlavaExchange& exchange : read.exchanges) {
+      if (problems.empty() && exchange.answer.empty()) std::abort();
       if (has_all_sections(exchange.answer)) (void)section_problems(exchange.answer);
     }
   }

@@ -215,8 +215,8 @@ Result<std::vector<TrainingSample>> TrainCommand::read_data(const std::string& f
   if (set.problems.empty()) return std::move(set.samples);
   for (const std::string& problem : set.problems) note(problem);
   return error(Code::kInvalid,
-               cat(file, ": ", set.problems.size(), " of ",
-                   set.problems.size() + set.samples.size(), " samples cannot be used"),
+               cat(file, ": ", set.records - set.samples.size(), " of ", set.records,
+                   " samples cannot be used"),
                "mend or remove them; over-long ones need --max-length N or --truncate");
 }
 

@@ -41,7 +41,7 @@ Result<TrainingSample> make_sample(const Conversation& conversation, const Token
                                    int64_t image_tokens) {
   TrainingSample sample;
   sample.origin = conversation.origin;
-  for (const Exchange& exchange : conversation.exchanges) {
+  for (const LlavaExchange& exchange : conversation.exchanges) {
     if (sample.ids.empty()) {
       FASTVLM_ASSIGN(sample.ids,
                      conversation_ids(tokenizer, exchange.question, PromptOrder::kImageFirst));
@@ -74,6 +74,7 @@ Result<SampleSet> read_samples(const std::filesystem::path& data, const Tokenize
   FASTVLM_ASSIGN(ConversationFile file, read_conversations(data));
   SampleSet set;
   set.problems = std::move(file.problems);
+  set.records = file.records;
   for (const Conversation& conversation : file.conversations) {
     FASTVLM_ASSIGN(TrainingSample sample,
                    make_sample(conversation, tokenizer, options.image_tokens));

@@ -37,6 +37,7 @@ struct SampleSet {
   std::vector<TrainingSample> samples;
   int64_t truncated = 0;
   std::vector<std::string> problems;  // one line each: "data.jsonl:12: ..."
+  size_t records = 0;                 // of the file, good and bad
 };
 
 // An error where the file cannot be read or the tokenizer lacks the tokens of the template. What is

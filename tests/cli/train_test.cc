@@ -165,15 +165,13 @@ TEST_F(Train, BadDataIsNamedAtOnceBeforeAnythingIsDone) {
   const test::Run run = train("run");
   EXPECT_EQ(run.code, 2);
   EXPECT_EQ(run.out, "");
-  EXPECT_THAT(run.err,
-              AllOf(HasSubstr("data.jsonl:9: image "), HasSubstr("none.png: no such file"),
-                    HasSubstr("data.jsonl:10: `conversations` turn 1: no <image> tag"),
-                    HasSubstr("data.jsonl:11: `conversations` turn 1: expected one <image> tag"),
-                    HasSubstr("data.jsonl:12: `conversations` turn 2: the answer is empty"),
-                    HasSubstr("data.jsonl:13: expected at most 512 positions, found ")));
-  EXPECT_THAT(run.err,
-              AllOf(HasSubstr("data.jsonl:14: `conversations` turn 1: expected from \"human\""),
-                    HasSubstr("6 of 14 samples cannot be used")));
+  EXPECT_THAT(run.err, AllOf(HasSubstr("data.jsonl:9: image "), HasSubstr("none.png: no such file"),
+                             HasSubstr("data.jsonl:10: turn 1: no <image>"),
+                             HasSubstr("data.jsonl:11: turn 1: expected one <image>, found 2"),
+                             HasSubstr("data.jsonl:12: turn 2: the answer is empty"),
+                             HasSubstr("data.jsonl:13: expected at most 512 positions, found ")));
+  EXPECT_THAT(run.err, AllOf(HasSubstr("data.jsonl:14: turn 1: expected `from` \"human\""),
+                             HasSubstr("6 of 14 samples cannot be used")));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
   const test::Run length = train("run", {"--max-length", "100000"});
   EXPECT_EQ(length.code, 1);

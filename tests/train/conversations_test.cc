@@ -66,17 +66,18 @@ TEST(Conversations, EveryProblemIsNamedAtOnce) {
             line(image, human + R"(,{"from":"gpt","value":"<image>"})") +         // 9
             "{\"image\": \"a\"\n" + "[]\n" + line(image, ""));                    // 10, 11, 12
   EXPECT_EQ(file.conversations.size(), 1U);
-  EXPECT_THAT(file.problems,
-              ElementsAre("d:1: no `image`: expected a file's name",
-                          "d:2: `image`: expected one picture, found 2",
-                          "d:3: `conversations` turn 1: expected from \"human\", found \"gpt\"",
-                          "d:4: `conversations` turn 1: no <image> tag",
-                          "d:5: `conversations` turn 1: expected one <image> tag, found 2",
-                          "d:6: `conversations` turn 2: the answer is empty",
-                          "d:7: `conversations`: expected an answer from \"gpt\" at the end",
-                          "d:9: `conversations` turn 2: expected no further <image> tag, found 1",
-                          "d:10: expected a JSON object", "d:11: expected a JSON object",
-                          "d:12: no `conversations`: expected turns of \"human\" and \"gpt\""));
+  EXPECT_THAT(
+      file.problems,
+      ElementsAre(
+          "d:1: no `image`: expected a file's name", "d:2: `image`: expected one picture, found 2",
+          "d:3: turn 1: expected `from` \"human\", found \"gpt\"", "d:3: turn 1: no <image>",
+          "d:3: turn 2: expected `from` \"gpt\", found \"human\"",
+          "d:3: turn 2: expected no <image> in an answer", "d:4: turn 1: no <image>",
+          "d:5: turn 1: expected one <image>, found 2", "d:6: turn 2: the answer is empty",
+          "d:7: no answer from \"gpt\" at the end", "d:9: turn 2: expected no <image> in an answer",
+          "d:10: expected JSON, found {\"image\": \"a\"",
+          "d:11: expected an object with `image` and `conversations`",
+          "d:12: no `conversations`: expected turns of \"human\" and \"gpt\""));
 }
 
 TEST(Conversations, FilesThatAreNone) {

@@ -24,7 +24,7 @@ Tokenizer tokenizer() {
   return std::move(*made);
 }
 
-TrainingSample sample_of(const std::vector<Exchange>& exchanges) {
+TrainingSample sample_of(const std::vector<LlavaExchange>& exchanges) {
   auto sample = make_sample({"d:1", "a.png", exchanges}, tokenizer(), kImageTokens);
   EXPECT_TRUE(sample.ok());
   return std::move(*sample);
