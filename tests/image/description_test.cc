@@ -65,8 +65,8 @@ std::string segment(const std::string& body) {
 // A JPEG with these segments behind JFIF's.
 std::string jpeg_with(const std::string& segments) {
   const std::string file = golden_bytes("444.jpg");
-  const size_t end =
-      4 + (static_cast<unsigned char>(file[4]) << 8 | static_cast<unsigned char>(file[5]));
+  const size_t end = size_t{4} + (size_t{static_cast<unsigned char>(file[4])} << 8 |
+                                  static_cast<unsigned char>(file[5]));
   return file.substr(0, end) + segments + file.substr(end);
 }
 
