@@ -39,7 +39,10 @@ void list_failures(const std::vector<SampleFailure>& failures) {
 }  // namespace
 
 void DatasetOutput::add_to(CLI::App& command) {
-  command.add_option("--out", out, "Folder to write, absent, empty or with a data set")->required();
+  command
+      .add_option("--out", out,
+                  "Folder to write; files of its names that no data set wrote are refused")
+      ->required();
   command.add_option("--split", split, "Shares of train, val and test")->capture_default_str();
   command.add_option("--seed", seed, "Of the choice, the order and the words")
       ->check(is_seed())
