@@ -38,11 +38,13 @@ std::string digest_of(std::span<const std::byte> bytes) {
 // "<key>.tokens", or what such a file is called while it is written: nothing else in the folder is
 // touched.
 bool is_ours(std::string_view name) {
-  if (name.starts_with('.')) name.remove_prefix(1);
+  const bool temporary = name.starts_with('.');
+  if (temporary) name.remove_prefix(1);
   const std::string_view key = name.substr(0, std::min(name.size(), kKeyLength));
   return key.size() == kKeyLength &&
          key.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
-         name.substr(kKeyLength).starts_with(kEnding);
+         (temporary ? name.substr(kKeyLength).starts_with(kEnding)
+                    : name.substr(kKeyLength) == kEnding);
 }
 
 }  // namespace
@@ -131,6 +133,8 @@ std::optional<Tokens> TokenCache::in_folder(const std::string& key) const {
 Status TokenCache::write(const std::string& key, const Tokens& tokens) {
   const auto bytes = std::as_bytes(std::span(tokens.values));
   if (bytes_of(tokens) > options_.folder_bytes) return {};
+  std::error_code ignored;
+  if (fs::is_symlink(file_of(key), ignored)) return {};  // whatever it leads to is not ours
   const TensorToWrite tensor{kTensor, DType::kF32, {tokens.count, tokens.width}, bytes};
   FASTVLM_RETURN_IF_ERROR(
       write_safetensors(file_of(key), {&tensor, 1}, {{"sha256", digest_of(bytes)}}));

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 #include "formats/hashed_checkpoint.h"
 #include "language/draft_table.h"
 
@@ -52,6 +53,12 @@ Exit LearnDraftsCommand::run() const {
 
 Status LearnDraftsCommand::learn() const {
   FASTVLM_ASSIGN(const FoundModel found, find_model(model));
+  std::vector<std::filesystem::path> inputs(data.begin(), data.end());
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(found.folder, ignored)) {
+    if (entry.path().extension() != ".drafts") inputs.push_back(entry.path());
+  }
+  FASTVLM_RETURN_IF_ERROR(check_outputs({{"--out", out}}, inputs));
   FASTVLM_ASSIGN(const Tokenizer tokenizer, Tokenizer::load(found.folder));
   std::vector<std::vector<int32_t>> texts;
   for (const std::string& file : data) {

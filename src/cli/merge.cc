@@ -2,6 +2,7 @@
 // fastvlm merge: an adapter written into the model that it was trained on.
 #include "quantize/merge.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -53,7 +54,7 @@ MergeOptions MergeCommand::options(float strength) const {
   MergeOptions options;
   options.strength = strength;
   options.dequantize = dequantize;
-  options.shard_bytes = static_cast<int64_t>(shard_bytes);
+  options.shard_bytes = static_cast<int64_t>(std::min<uint64_t>(shard_bytes, INT64_MAX));
   if (dtype == "f32") options.dtype = DType::kF32;
   if (dtype == "f16") options.dtype = DType::kF16;
   if (dtype == "bf16") options.dtype = DType::kBF16;

@@ -90,6 +90,16 @@ class Setter {
 
 Status apply_toml(const std::filesystem::path& path, CLI::App& command) {
   FASTVLM_ASSIGN(const std::string text, read_text_file(path, kLargestFile));
+  // Each dot of a name is a level of the parser's recursion.
+  int64_t line = 1;
+  for (const std::string& written : split(text, '\n')) {
+    const std::string_view name = std::string_view(written).substr(0, written.find('='));
+    if (std::count(name.begin(), name.end(), '.') > 32) {
+      return error(Code::kUsage, cat(path.string(), ":", line, ": expected names of a few parts"),
+                   "mend the file");
+    }
+    ++line;
+  }
   try {
     const toml::table table = toml::parse(text);
     return Setter(path, command).set_table(table, "");

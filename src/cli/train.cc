@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // fastvlm train: a LoRA adapter from conversations about pictures.
 #include <algorithm>
+#include <cmath>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
+#include "cli/outputs.h"
 #include "cli/progress.h"
 #include "cli/toml_options.h"
 #include "kernels/dot_matrix.h"
@@ -52,6 +55,7 @@ struct TrainCommand {
   void add_run_options();
 
   Status check_use() const;
+  Status check_folder() const;
   Status prepare();
   Result<std::vector<TrainingSample>> read_data(const std::string& file) const;
   Result<std::vector<std::string>> encode(const std::vector<TrainingSample>& samples);
@@ -161,6 +165,16 @@ Status TrainCommand::check_use() const {
     if (!value->empty()) continue;
     return error(Code::kUsage, cat(name, " is required"), "see fastvlm train --help");
   }
+  for (const auto& [name, value] :
+       {std::pair("--learning-rate", trainer.learning_rate),
+        std::pair("--weight-decay", trainer.weight_decay),
+        std::pair("--warmup-ratio", trainer.warmup_ratio),
+        std::pair("--max-grad-norm", trainer.largest_norm), std::pair("--lora-alpha", lora.alpha),
+        std::pair("--lora-dropout", lora.dropout)}) {
+    if (std::isfinite(value)) continue;
+    return error(Code::kUsage, cat(name, ": expected a number, found ", value), "give a number");
+  }
+  FASTVLM_RETURN_IF_ERROR(check_folder());
   if (init_adapter.empty()) return {};
   for (const char* option : {"--lora-r", "--lora-alpha", "--lora-targets", "--rslora"}) {
     if (command->count(option) == 0) continue;
@@ -168,6 +182,45 @@ Status TrainCommand::check_use() const {
                  "leave one of the two out");
   }
   return {};
+}
+
+// What a run writes never takes the place of something else.
+Status TrainCommand::check_folder() const {
+  const std::filesystem::path folder = out;
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / "config.json", ignored)) {
+    return error(Code::kUsage, cat("--out ", out, ": holds a checkpoint"),
+                 "name a folder of its own for the run");
+  }
+  const std::filesystem::path metrics = folder / "metrics.jsonl";
+  const bool begun = std::filesystem::exists(metrics, ignored) ||
+                     std::filesystem::exists(folder / "checkpoint.safetensors", ignored);
+  if (!begun && std::filesystem::exists(folder / "adapter_config.json", ignored)) {
+    return error(Code::kUsage, cat("--out ", out, ": holds an adapter that is not of a run"),
+                 "name a folder of its own for the run");
+  }
+  if (std::filesystem::exists(metrics, ignored)) {
+    std::ifstream lines(metrics);
+    std::string first;
+    std::getline(lines, first);
+    const auto step = nlohmann::json::parse(first, nullptr, false);
+    if (!first.empty() && !(step.is_object() && step.contains("step") && step.contains("loss"))) {
+      return error(Code::kUsage, cat(metrics.string(), ": is not the metrics of a run"),
+                   "name a folder of its own for the run");
+    }
+  }
+  std::vector<std::filesystem::path> inputs = {data, evaluation_data, config};
+  if (!init_adapter.empty()) {
+    inputs.push_back(std::filesystem::path(init_adapter) / "adapter_config.json");
+    inputs.push_back(std::filesystem::path(init_adapter) / "adapter_model.safetensors");
+  }
+  std::vector<Output> outputs;
+  if (!std::filesystem::exists(folder, ignored)) return {};
+  for (const char* name : {"metrics.jsonl", "checkpoint.safetensors", "adapter_config.json",
+                           "adapter_model.safetensors"}) {
+    outputs.push_back({"--out", folder / name});
+  }
+  return check_outputs(outputs, inputs);
 }
 
 // Tower and language model take turns in memory: pictures first.

@@ -95,7 +95,7 @@ class Writer {
   }
 
   std::string main_focus() {
-    const std::string described = take(0);
+    std::string described = take(0);
     const KindGroup* main = main_group();
     if (main == nullptr) return described;
     const std::string name = main->the_largest();

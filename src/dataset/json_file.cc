@@ -43,8 +43,11 @@ json parsed(std::string_view text) {
 Result<std::string> read_json_text(const std::filesystem::path& path) {
   std::error_code problem;
   const std::uintmax_t size = std::filesystem::file_size(path, problem);
+  if (problem || !std::filesystem::is_regular_file(path, problem)) {
+    return error(Code::kNotFound, cat(path.string(), ": cannot be read"), "check the name");
+  }
   std::ifstream file(path, std::ios::binary);
-  if (problem || !file) {
+  if (!file) {
     return error(Code::kNotFound, cat(path.string(), ": cannot be read"), "check the name");
   }
   if (size > kMostBytes) {

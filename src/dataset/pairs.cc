@@ -59,6 +59,12 @@ Result<std::vector<FileRecord>> csv_records(const fs::path& path) {
                  "write their names into the first line: image,caption,prompt,tags");
   }
   for (size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i].fields.size() > names.size()) {
+      return error(Code::kInvalid,
+                   cat(path.string(), ":", rows[i].line, ": expected ", names.size(),
+                       " fields as in the first line, found ", rows[i].fields.size()),
+                   "put quotes around texts with commas: \"A cat, sitting.\"");
+    }
     FileRecord record{rows[i].line, json::object(), {}};
     for (size_t k = 0; k < rows[i].fields.size() && k < names.size(); ++k) {
       // Through the parser of JSON for its care of bytes that are no UTF-8.

@@ -109,6 +109,7 @@ bool can_write_descriptions() {
 namespace xmp {
 
 Result<Description> description_in(std::string_view packet, const std::string& name) {
+  FASTVLM_RETURN_IF_ERROR(check_packet(packet, name));
   const Library library;
   FASTVLM_ASSIGN(const Packet parsed, parse(packet, name));
   const Text text = new_text();

@@ -136,6 +136,26 @@ Result<PacketPlace> find_in_png(std::string_view file, const std::string& name) 
 
 }  // namespace
 
+Status check_packet(std::string_view packet, const std::string& name) {
+  constexpr int kDeepest = 64;
+  constexpr size_t kMostTags = 4000;
+  int depth = 0;
+  size_t tags = 0;
+  for (size_t at = packet.find('<'); at != std::string_view::npos; at = packet.find('<', at + 1)) {
+    const char next = at + 1 < packet.size() ? packet[at + 1] : '\0';
+    if (next == '?' || next == '!') continue;
+    const size_t end = packet.find('>', at);
+    const bool closed = end != std::string_view::npos && packet[end - 1] == '/';
+    depth += next == '/' ? -1 : closed ? 0 : 1;
+    if (++tags <= kMostTags && depth <= kDeepest) continue;
+    return error(Code::kLimit,
+                 cat(name, ": its XMP has more than ", kMostTags, " tags or ", kDeepest,
+                     " levels, which is not changed here"),
+                 "write a sidecar instead: --sidecar --format xmp");
+  }
+  return {};
+}
+
 Result<PacketPlace> find_packet(std::string_view file, const std::string& name) {
   switch (format_of(file)) {
     case ImageFormat::kJpeg:

@@ -25,6 +25,10 @@ Result<PacketPlace> find_packet(std::string_view file, const std::string& name);
 Result<std::string> wrap_packet(std::string_view file, std::string_view packet,
                                 const std::string& name);
 
+// A packet that the XMP library can be given: it recurses through elements, and reading texts takes
+// time by their square. kLimit otherwise.
+Status check_packet(std::string_view packet, const std::string& name);
+
 // What description_exempi.cc does with packets.
 struct Description {
   bool there = false;

@@ -2,6 +2,7 @@
 #include "language/adapter_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "base/sha256.h"
 #include "base/strings.h"
 #include "formats/atomic_file.h"
+#include "formats/json_fields.h"
 #include "formats/safetensors.h"
 
 namespace fastvlm {
@@ -94,6 +96,7 @@ Status check_kind(const Fields& fields) {
 }
 
 Result<LoraSettings> read_settings(const std::filesystem::path& path) {
+  FASTVLM_RETURN_IF_ERROR(read_json_object(path).status());  // its size and depth
   FASTVLM_ASSIGN(const std::string text, read_text_file(path, kLargestConfig));
   const Json object = Json::parse(text, nullptr, false);
   if (!object.is_object()) {
@@ -163,6 +166,12 @@ Status read_tensor(const SafetensorsFile& file, const std::string& name, int64_t
                  "check that the adapter was trained on this model, and its r and rank_pattern");
   }
   FASTVLM_ASSIGN(const std::vector<float> values, to_floats(*tensor, name));
+  if (!std::all_of(values.begin(), values.end(),
+                   [](float value) { return std::isfinite(value); })) {
+    return error(Code::kInvalid,
+                 cat(file.path().string(), ": tensor ", name, ": expected finite numbers"),
+                 "take an earlier adapter; its training went wrong");
+  }
   std::copy(values.begin(), values.end(), out);
   return {};
 }

@@ -76,6 +76,19 @@ bool is_target(const std::vector<std::string>& targets, std::string_view name) {
                      [&](const std::string& target) { return ends_with_part(name, target); });
 }
 
+// std::regex recurses with the length of a pattern, and repetitions within repetitions take time
+// without an end.
+bool is_harmless(std::string_view pattern) {
+  constexpr std::string_view kRepetitions = "*+{";
+  size_t repetitions = 0;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (kRepetitions.find(pattern[i]) == std::string_view::npos) continue;
+    if (i > 0 && pattern[i - 1] == ')') return false;
+    ++repetitions;
+  }
+  return pattern.size() <= 256 && repetitions <= 3;
+}
+
 // Values for names that match regular expressions.
 template <typename T>
 class Patterns {
@@ -83,6 +96,13 @@ class Patterns {
   static Result<Patterns> compile(const std::vector<std::pair<std::string, T>>& patterns) {
     Patterns compiled;
     for (const auto& [pattern, value] : patterns) {
+      if (!is_harmless(pattern)) {
+        return error(
+            Code::kUsage,
+            cat("LoRA pattern ", printable(pattern.substr(0, 60)),
+                ": expected at most 256 characters, three repetitions and none of a group"),
+            "name the module, as \"layers.0.self_attn.q_proj\"");
+      }
       try {
         compiled.entries_.emplace_back(std::regex(cat("(.*\\.)?(", pattern, ")")), value);
       } catch (const std::regex_error& problem) {

@@ -163,6 +163,21 @@ TEST_F(TokenCacheTest, TroubleIsToldAndEndsNothing) {
 }
 
 // Engine and session, with the demo model.
+TEST_F(TokenCacheTest, ForeignFilesAndLinksStay) {
+  fs::create_directories(folder_ / "kept");
+  const fs::path backup = folder_ / "kept" / (key_of(9) + ".tokens.mine");
+  std::ofstream(backup) << std::string(500, 'x');
+  std::ofstream(folder_ / "victim") << "precious";
+  fs::create_symlink(folder_ / "victim", file(1));
+  TokenCache cache(on_disk(2 * kBytes));
+  ASSERT_TRUE(cache.prepare().ok());
+  for (int i = 0; i < 6; ++i) cache.put(key_of(i), tokens_of(i));
+  EXPECT_TRUE(fs::exists(backup));
+  std::string text;
+  std::ifstream(folder_ / "victim") >> text;
+  EXPECT_EQ(text, "precious");
+}
+
 class Reuse : public testing::Test {
  protected:
   std::shared_ptr<const Engine> load(Arithmetic language = Arithmetic::kInt8,

@@ -89,6 +89,13 @@ TEST_F(CaptionCommandTest, DraftsAreLearntAndChangeNoText) {
   expect_error(
       test::fastvlm({"dev", "learn-drafts", "--data", *shared_folder_ / "bad.png", "--out", table}),
       2, "line 1");
+  // What it reads stays.
+  expect_error(test::fastvlm({"dev", "learn-drafts", "--data", captions, "--out", captions}), 1,
+               captions.c_str());
+  expect_error(
+      test::fastvlm({"dev", "learn-drafts", "--data", captions, "--model", *shared_folder_ / "tiny",
+                     "--out", *shared_folder_ / "tiny/tokenizer.json"}),
+      1, "tokenizer.json");
 }
 
 // Also for the tiny model in f32, and across runs.

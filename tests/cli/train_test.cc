@@ -258,5 +258,25 @@ TEST_F(Train, SaysWhatIsMissing) {
   EXPECT_THAT(run.err, AllOf(HasSubstr("--out is required"), HasSubstr("\nhint: ")));
 }
 
+TEST_F(Train, NeverTakesThePlaceOfSomethingElse) {
+  const auto refused = [&](const std::string& out, const std::vector<std::string>& more,
+                           const std::string& message) {
+    const test::Run run = train(out, more);
+    EXPECT_EQ(run.code, 1) << run.err;
+    EXPECT_THAT(run.err, HasSubstr(message));
+  };
+  refused("model", {}, "holds a checkpoint");
+  fs::create_directories(folder_ / "lora");
+  std::ofstream(folder_ / "lora/adapter_config.json") << "{}";
+  refused("lora", {}, "holds an adapter that is not of a run");
+  fs::create_directories(folder_ / "own");
+  fs::copy_file(folder_ / "data.jsonl", folder_ / "own/metrics.jsonl");
+  refused("own", {"--resume"}, "is not the metrics of a run");
+  EXPECT_EQ(*read_text_file(folder_ / "own/metrics.jsonl"),
+            *read_text_file(folder_ / "data.jsonl"));
+  refused("run", {"--learning-rate", "nan"}, "--learning-rate");
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
 }  // namespace
 }  // namespace fastvlm

@@ -135,5 +135,13 @@ TEST_F(Pairs, ACsvWithoutNamesIsRefused) {
               HasSubstr("columns named `image` and `caption`"));
 }
 
+TEST_F(Pairs, ACommaTooManyIsNamed) {
+  std::ofstream(folder_ / "own.csv") << "image,caption\n1.jpg,A cat, sitting on a mat.\n";
+  const auto pairs = import_pairs(folder_ / "own.csv", {folder_.path(), "?"});
+  ASSERT_FALSE(pairs.ok());
+  EXPECT_THAT(pairs.status().message,
+              HasSubstr("own.csv:2: expected 2 fields as in the first line, found 3"));
+}
+
 }  // namespace
 }  // namespace fastvlm

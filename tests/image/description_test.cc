@@ -196,5 +196,18 @@ TEST_F(Description, HostileFiles) {
   }
 }
 
+// The library would recurse without an end in the one, and take minutes for the other.
+TEST_F(Description, PacketsThatNobodyWritesAreRefused) {
+  std::string deep, many;
+  for (int i = 0; i < 8000; ++i) deep += "<q:a>";
+  for (int i = 0; i < 5000; ++i) many += "<q:a>x</q:a>";
+  for (const std::string& inside : {deep, many}) {
+    const std::string file = jpeg_with(xmp_segment(packet_with(inside)));
+    const auto result = with_description(bytes_of(file), "new", "f");
+    ASSERT_FALSE(result.ok());
+    EXPECT_THAT(result.status().message, HasSubstr("its XMP has more than 4000 tags or 64 levels"));
+  }
+}
+
 }  // namespace
 }  // namespace fastvlm

@@ -160,7 +160,7 @@ TEST(AdapterFile, RefusesTensorsThatDoNotFit) {
   std::filesystem::remove(folder / "adapter_model.safetensors");
   expect_refused(folder.path(), Code::kNotFound, "adapter_model.safetensors");
   std::ofstream(folder / "adapter_config.json") << "[]";
-  expect_refused(folder.path(), Code::kInvalid, "expected a JSON object");
+  expect_refused(folder.path(), Code::kInvalid, "is no JSON object");
 }
 
 }  // namespace

@@ -121,5 +121,21 @@ TEST(LoraAdapter, RefusesSettingsThatMakeNoSense) {
   expect_refused(settings, "pattern (: expected a regular expression");
 }
 
+// std::regex would recurse or never end on these.
+TEST(LoraAdapter, HostilePatternsAreRefused) {
+  for (const std::string& pattern :
+       {std::string("(.*)*(.*)*(.*)*x"), std::string(60000, '(') + std::string(60000, ')'),
+        std::string(3000000, 'a'), std::string(".*.*.*.*x")}) {
+    LoraSettings settings;
+    settings.alpha_pattern = {{pattern, 4}};
+    const auto adapter = LoraAdapter::create(small_config(), settings);
+    ASSERT_FALSE(adapter.ok());
+    EXPECT_LT(adapter.status().message.size(), 300U);
+  }
+  LoraSettings plain;
+  plain.alpha_pattern = {{"layers\\.[01]\\..*q_proj", 4}};
+  EXPECT_TRUE(LoraAdapter::create(small_config(), plain).ok());
+}
+
 }  // namespace
 }  // namespace fastvlm
