@@ -8,9 +8,7 @@ namespace fastvlm {
 
 Result<std::string> sha256_of_file(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 digest;
-  digest.update(file.bytes());
-  return digest.finish();
+  return sha256_hex(file.bytes());
 }
 
 }  // namespace fastvlm

@@ -36,9 +36,9 @@ std::string Sha256::finish() {
   return hex;
 }
 
-std::string sha256_hex(std::string_view text) {
+std::string sha256_hex(std::span<const std::byte> bytes) {
   Sha256 hash;
-  hash.update(text);
+  hash.update(bytes);
   return hash.finish();
 }
 

@@ -27,6 +27,9 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-std::string sha256_hex(std::string_view text);
+std::string sha256_hex(std::span<const std::byte> bytes);
+inline std::string sha256_hex(std::string_view text) {
+  return sha256_hex(std::as_bytes(std::span(text)));
+}
 
 }  // namespace fastvlm

@@ -10,6 +10,7 @@
 #include <set>
 #include <span>
 
+#include "base/file_digest.h"
 #include "base/mapped_file.h"
 #include "base/sha256.h"
 #include "base/strings.h"
@@ -25,13 +26,6 @@ namespace fs = std::filesystem;
 // A disk that is full refuses all files, a strange name only its own.
 constexpr size_t kMostFailedWritesInARow = 3;
 constexpr size_t kMostOutputBytes = size_t{256} << 20;  // of a file that a caption is added to
-
-Result<std::string> digest_of(const fs::path& path) {
-  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 digest;
-  digest.update(file.bytes());
-  return digest.finish();
-}
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -65,7 +59,7 @@ void remove_leftovers(const JobOutputs& outputs, const std::vector<Picture>& pic
 bool is_as(const fs::path& file, const FileStamp& now, const FileStamp& then) {
   if (now.bytes != then.bytes) return false;
   if (now.modified == then.modified) return true;
-  const Result<std::string> digest = digest_of(file);
+  const Result<std::string> digest = sha256_of_file(file);
   return digest.ok() && *digest == then.sha256;
 }
 
@@ -162,7 +156,7 @@ struct Job::Loaded {
     auto loaded = std::make_unique<Loaded>();
     const auto load = [&]() -> Result<Image> {
       FASTVLM_ASSIGN(loaded->stamp, stamp_of(path));
-      FASTVLM_ASSIGN(loaded->stamp.sha256, digest_of(path));
+      FASTVLM_ASSIGN(loaded->stamp.sha256, sha256_of_file(path));
       return load_image(path, options);
     };
     loaded->image = load();

@@ -29,12 +29,6 @@ int64_t bytes_of(const Tokens& tokens) {
   return static_cast<int64_t>(tokens.values.size() * sizeof(float));
 }
 
-std::string digest_of(std::span<const std::byte> bytes) {
-  Sha256 digest;
-  digest.update(bytes);
-  return digest.finish();
-}
-
 // "<key>.tokens", or what such a file is called while it is written: nothing else in the folder is
 // touched.
 bool is_ours(std::string_view name) {
@@ -120,7 +114,7 @@ std::optional<Tokens> TokenCache::in_folder(const std::string& key) const {
   const TensorView* tensor = file->find(kTensor);
   const auto digest = file->metadata().find("sha256");
   if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape.size() != 2 ||
-      digest == file->metadata().end() || digest->second != digest_of(tensor->bytes)) {
+      digest == file->metadata().end() || digest->second != sha256_hex(tensor->bytes)) {
     return std::nullopt;
   }
   auto values = to_floats(*tensor, kTensor);
@@ -137,7 +131,7 @@ Status TokenCache::write(const std::string& key, const Tokens& tokens) {
   if (fs::is_symlink(file_of(key), ignored)) return {};  // whatever it leads to is not ours
   const TensorToWrite tensor{kTensor, DType::kF32, {tokens.count, tokens.width}, bytes};
   FASTVLM_RETURN_IF_ERROR(
-      write_safetensors(file_of(key), {&tensor, 1}, {{"sha256", digest_of(bytes)}}));
+      write_safetensors(file_of(key), {&tensor, 1}, {{"sha256", sha256_hex(bytes)}}));
   const std::lock_guard<std::mutex> lock(mutex_);
   if (folder_bytes_ >= 0) folder_bytes_ += bytes_of(tokens);
   if (folder_bytes_ >= 0 && folder_bytes_ <= options_.folder_bytes && --writes_until_look_ > 0) {

@@ -8,15 +8,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
+
 namespace fastvlm {
 
 class SeededChoice {
  public:
-  SeededChoice(uint64_t seed, std::string_view name) : state_(mixed(seed ^ kStep)) {
-    for (const char c : name) state_ = mixed(state_ ^ static_cast<unsigned char>(c));
-  }
+  SeededChoice(uint64_t seed, std::string_view name) : generator_(state_of(seed, name)) {}
 
-  uint64_t next() { return mixed(state_ += kStep); }
+  uint64_t next() { return generator_.next(); }
   size_t below(size_t count) { return static_cast<size_t>(next() % count); }
   template <typename T>
   const T& of(const std::vector<T>& choices) {
@@ -24,15 +24,13 @@ class SeededChoice {
   }
 
  private:
-  static constexpr uint64_t kStep = 0x9E3779B97F4A7C15;  // of splitmix64, as is the mixing
-
-  static uint64_t mixed(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-    return x ^ (x >> 31);
+  static uint64_t state_of(uint64_t seed, std::string_view name) {
+    uint64_t state = splitmix(seed ^ kSplitMixStep);
+    for (const char c : name) state = splitmix(state ^ static_cast<unsigned char>(c));
+    return state;
   }
 
-  uint64_t state_;
+  Generator generator_;
 };
 
 }  // namespace fastvlm

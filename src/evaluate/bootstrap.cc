@@ -5,34 +5,23 @@
 #include <cmath>
 #include <vector>
 
+#include "base/random.h"
+
 namespace fastvlm {
 namespace {
 
-// SplitMix64 (Steele et al., 2014): the standard library's distributions differ between systems.
-class Draws {
- public:
-  explicit Draws(uint64_t seed) : state_(seed) {}
-  // Uniform below `bound` but for a bias of bound / 2^32.
-  uint32_t below(uint32_t bound) {
-    state_ += 0x9E3779B97F4A7C15ULL;
-    uint64_t mixed = state_;
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL;
-    mixed ^= mixed >> 31;
-    return static_cast<uint32_t>(((mixed >> 32) * bound) >> 32);
-  }
-
- private:
-  uint64_t state_;
-};
+// Uniform below `bound` but for a bias of bound / 2^32.
+uint32_t below(uint32_t bound, Generator& generator) {
+  return static_cast<uint32_t>(((generator.next() >> 32) * bound) >> 32);
+}
 
 // Calls fn(members) for each resample.
 template <typename Function>
 void for_each_resample(size_t images, const BootstrapOptions& options, const Function& fn) {
-  Draws draws(options.seed);
+  Generator generator(options.seed);
   std::vector<uint32_t> members(images);
   for (int i = 0; i < options.resamples; ++i) {
-    for (uint32_t& member : members) member = draws.below(static_cast<uint32_t>(images));
+    for (uint32_t& member : members) member = below(static_cast<uint32_t>(images), generator);
     fn(members);
   }
 }

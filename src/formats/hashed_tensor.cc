@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "base/random.h"
 #include "formats/hashed_checkpoint.h"
 
 namespace fastvlm {
@@ -53,11 +54,8 @@ HashedTensor::HashedTensor(std::string_view salt, std::string_view name,
 }
 
 double HashedTensor::unit(int64_t index) const {
-  uint64_t z = hash_ + (static_cast<uint64_t>(index) + 1) * 0x9E3779B97F4A7C15U;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBU;
-  z ^= z >> 31;
-  return static_cast<double>(z >> 40) * 0x1p-24;
+  const uint64_t number = splitmix(hash_ + (static_cast<uint64_t>(index) + 1) * kSplitMixStep);
+  return static_cast<double>(number >> 40) * 0x1p-24;
 }
 
 float HashedTensor::value(int64_t index) const {

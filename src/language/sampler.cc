@@ -88,13 +88,6 @@ Status check(const SamplingOptions& options) {
   return {};
 }
 
-uint64_t Generator::next() {
-  uint64_t z = state_ += 0x9E3779B97F4A7C15U;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-  return z ^ (z >> 31);
-}
-
 Status check_logits(std::span<const float> logits) {
   bool finite = true;
   float best = -kInfinity;

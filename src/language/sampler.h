@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "base/result.h"
 
 namespace fastvlm {
@@ -32,17 +33,6 @@ struct SamplingOptions {
 
 // kUsage when an option is out of its range.
 Status check(const SamplingOptions& options);
-
-// SplitMix64 (Steele, Lea, Flood 2014): 64 bits of state, the same numbers everywhere.
-class Generator {
- public:
-  explicit Generator(uint64_t seed) : state_(seed) {}
-  uint64_t next();
-  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // in [0, 1)
-
- private:
-  uint64_t state_;
-};
 
 struct Candidate {
   int32_t id = 0;

@@ -3,48 +3,22 @@
 // connections that break off.
 #pragma once
 
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "support/loopback.h"
 
 namespace fastvlm::test {
 
 class FileServer {
  public:
-  FileServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        ::listen(listener_, 16) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      std::abort();
-    }
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { serve(); });
-  }
-  FileServer(const FileServer&) = delete;
-  FileServer& operator=(const FileServer&) = delete;
-  ~FileServer() {
-    stopping_ = true;
-    thread_.join();
-    ::close(listener_);
-  }
-
-  std::string address() const { return cat("http://127.0.0.1:", port_); }
+  std::string address() const { return cat("http://127.0.0.1:", port_.number()); }
   void add(const std::string& path, std::string bytes) {
     const std::lock_guard lock(mutex_);
     files_[path].bytes = std::move(bytes);
@@ -88,17 +62,6 @@ class FileServer {
     uint64_t sent = 0;
     int ranges = 0;
   };
-
-  void serve() {
-    while (!stopping_) {
-      pollfd wait{listener_, POLLIN, 0};
-      if (::poll(&wait, 1, 20) <= 0) continue;
-      const int connection = ::accept(listener_, nullptr, nullptr);
-      if (connection < 0) continue;
-      answer(connection);
-      ::close(connection);
-    }
-  }
 
   static std::string header(const std::string& request, const std::string& name) {
     const size_t at = request.find("\r\n" + name + ": ");
@@ -163,24 +126,13 @@ class FileServer {
     file.sent += send_all(connection, body.substr(0, count));
   }
 
-  static size_t send_all(int connection, const std::string& bytes) {
-    size_t sent = 0;
-    while (sent < bytes.size()) {
-      const ssize_t count =
-          ::send(connection, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-      if (count <= 0) break;
-      sent += static_cast<size_t>(count);
-    }
-    return sent;
-  }
-
-  int listener_;
-  int port_ = 0;
-  std::atomic<bool> stopping_{false};
   std::atomic<int> requests_{0};
   std::mutex mutex_;
   std::map<std::string, File> files_;
-  std::thread thread_;
+  LoopbackPort port_{[this](int connection) {
+    answer(connection);
+    ::close(connection);
+  }};
 };
 
 }  // namespace fastvlm::test
