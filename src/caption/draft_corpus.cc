@@ -70,7 +70,8 @@ std::string vocabulary_digest(const Tokenizer& tokenizer) {
   Sha256 digest;
   for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
     const std::string_view bytes = tokenizer.token_bytes(static_cast<TokenId>(id));
-    digest.update(cat(bytes.size(), ":", bytes));
+    digest.update(std::to_string(bytes.size()) + ":");
+    digest.update(bytes);
   }
   return digest.finish();
 }

@@ -2,9 +2,11 @@
 #include "caption/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/sha256.h"
+#include "base/stopwatch.h"
 #include "base/strings.h"
 #include "caption/caption_json.h"
 #include "caption/draft_corpus.h"
@@ -59,6 +61,24 @@ Status check_widths(const ImageEncoder& encoder, const ModelConfig& config) {
                  "projector and language model come from different checkpoints");
   }
   return {};
+}
+
+// Before the language model turns them into logits that are none either.
+Status check_tokens(const Tokens& tokens, int64_t expected, const Checkpoint& checkpoint) {
+  if (tokens.count != expected) {
+    return error(Code::kInvalid,
+                 cat(checkpoint.folder().string(), ": vision tower: expected ", expected,
+                     " tokens of a picture, found ", tokens.count),
+                 "this is no tower of the FastViT family");
+  }
+  const bool finite = std::all_of(tokens.values.begin(), tokens.values.end(),
+                                  [](float value) { return std::isfinite(value); });
+  if (finite) return {};
+  return error(
+      Code::kInvalid,
+      cat(checkpoint.folder().string(),
+          ": what the vision tower makes of the picture is not finite"),
+      "look the checkpoint over with `fastvlm doctor`: it names weights that are not finite");
 }
 
 }  // namespace
@@ -155,15 +175,15 @@ Status Engine::plan(const EngineOptions& options) {
   plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
   adapter_ = options.adapter;
   if (adapter_) {
-    // Looked at before the weights are read; they are read again with them.
-    FASTVLM_ASSIGN(const LoraAdapter adapter,
-                   load_adapter(adapter_->folder, checkpoint_.config().language));
-    plan_.language += static_cast<int64_t>(adapter.parameters().size_bytes());
+    // What is wrong with it is found before the weights are read.
+    FASTVLM_ASSIGN(waiting_adapter_, load_adapter(adapter_->folder, checkpoint_.config().language));
+    plan_.language += static_cast<int64_t>(waiting_adapter_->parameters().size_bytes());
   }
   const int64_t tokens_a_side = tower.stride == 0 ? 0 : preprocessing_.size / tower.stride;
   image_tokens_ = tokens_a_side * tokens_a_side;
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
+  if (!keep_tower_) waiting_adapter_.reset();  // the tower comes first, and alone
   if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
   const auto mb = [](int64_t bytes) { return megabytes(static_cast<double>(bytes)); };
   return error(
@@ -193,7 +213,6 @@ Status Engine::load_drafts(const EngineOptions& options) {
 Status Engine::open_token_cache(const EngineOptions& options) {
   TokenCacheOptions cache = options.token_cache;
   if (options.memory_limit) cache.memory_bytes = 0;
-  keeps_tokens_on_disk_ = !cache.folder.empty();
   token_cache_ = std::make_unique<TokenCache>(std::move(cache));
   return token_cache_->prepare();
 }
@@ -202,7 +221,7 @@ Status Engine::open_token_cache(const EngineOptions& options) {
 Result<std::string> Engine::token_key(const Image& pixels) const {
   std::string settings = cat("fastvlm ", program_version(), ", ", describe(preprocessing_), ", ",
                              arithmetic_name(precision_.vision), ", ", current_isa(), "\n");
-  if (keeps_tokens_on_disk_) {
+  if (token_cache_->on_disk()) {
     FASTVLM_ASSIGN(const ModelIdentity model, identity());
     settings += cat("model ", model.sha256, "\n");
   }
@@ -238,7 +257,7 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   FASTVLM_RETURN_IF_ERROR(engine->load_drafts(options));
   FASTVLM_RETURN_IF_ERROR(engine->open_token_cache(options));
   // Where tokens are on disk, the tower may never be needed.
-  const bool later = engine->keeps_tokens_on_disk_ && engine->image_tokens_ > 0;
+  const bool later = engine->token_cache_->on_disk() && engine->image_tokens_ > 0;
   if (!later) {
     FASTVLM_ASSIGN(const auto encoder, engine->encoder(pool));
     const int64_t side = engine->preprocessing_.size;
@@ -260,14 +279,31 @@ Result<std::shared_ptr<const ImageEncoder>> Engine::encoder(ThreadPool& pool) co
   return encoder_;
 }
 
+Result<Tokens> Engine::see(const Image& pixels, ThreadPool& pool, Timings& timings) const {
+  Stopwatch watch;
+  FASTVLM_ASSIGN(const auto seeing, encoder(pool));
+  timings.load_seconds += watch.lap();
+  const std::vector<float> values = to_floats(pixels, preprocessing_);
+  timings.preprocess_seconds += watch.lap();
+  FASTVLM_ASSIGN(const Tokens tokens, seeing->tower.encode(values.data(), preprocessing_.size,
+                                                           preprocessing_.size, pool));
+  Tokens projected = seeing->projector.project(tokens, pool);
+  timings.vision_seconds += watch.lap();
+  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, image_tokens_, checkpoint_));
+  return projected;
+}
+
 Result<std::shared_ptr<const Qwen2>> Engine::language(ThreadPool& pool) const {
   const std::lock_guard<std::mutex> lock(loading_);
   if (language_) return language_;
   if (!keep_tower_) encoder_.reset();
   FASTVLM_ASSIGN(Qwen2 language, Qwen2::load(checkpoint_, pool, precision_.language));
   if (adapter_) {
-    FASTVLM_ASSIGN(const LoraAdapter adapter, load_adapter(adapter_->folder, language.config()));
-    FASTVLM_RETURN_IF_ERROR(language.attach(adapter, adapter_->strength, pool));
+    if (!waiting_adapter_) {
+      FASTVLM_ASSIGN(waiting_adapter_, load_adapter(adapter_->folder, language.config()));
+    }
+    FASTVLM_RETURN_IF_ERROR(language.attach(*waiting_adapter_, adapter_->strength, pool));
+    waiting_adapter_.reset();
   }
   language_ = std::make_shared<const Qwen2>(std::move(language));
   return language_;

@@ -125,6 +125,10 @@ class Engine {
   Result<std::shared_ptr<const ImageEncoder>> encoder(ThreadPool& pool) const;
   Result<std::shared_ptr<const Qwen2>> language(ThreadPool& pool) const;
 
+  // What tower and projector make of the pixels that the tower sees; the times it took are added to
+  // `timings`. kInvalid for a model whose numbers are not finite.
+  Result<Tokens> see(const Image& pixels, ThreadPool& pool, Timings& timings) const;
+
   // Tokens of pictures that were seen before, shared by all sessions, and what a picture is called
   // there: `pixels` are those that the tower sees.
   TokenCache& token_cache() const { return *token_cache_; }
@@ -152,11 +156,11 @@ class Engine {
   bool draft_ = true;
   std::shared_ptr<const DraftTable> drafts_;
   std::unique_ptr<TokenCache> token_cache_;
-  bool keeps_tokens_on_disk_ = false;
   std::vector<std::string> warnings_;
   mutable std::mutex loading_;
   mutable std::shared_ptr<const ImageEncoder> encoder_;
   mutable std::shared_ptr<const Qwen2> language_;
+  mutable std::optional<LoraAdapter> waiting_adapter_;  // read, not yet attached
   mutable std::once_flag identified_;
   mutable std::optional<Result<ModelIdentity>> identity_;
 };
@@ -180,7 +184,6 @@ class Session {
   Result<Prompt> prepare(const CaptionRequest& request) const;
   Status constrain(const CaptionRequest& request, Prompt& prompt) const;
   Result<Tokens> encode(const Image& image, Timings& timings) const;
-  Result<Tokens> see(const Image& pixels, Timings& timings) const;
   Result<Decoded> answer(const Qwen2& language, Prompt& prompt, std::vector<float> rows,
                          const CaptionRequest& request, Caption& caption);
   KvCache& cache_for(int64_t positions);

@@ -15,24 +15,6 @@
 namespace fastvlm {
 namespace {
 
-// Before the language model turns them into logits that are none either.
-Status check_tokens(const Tokens& tokens, int64_t expected, const Checkpoint& checkpoint) {
-  if (tokens.count != expected) {
-    return error(Code::kInvalid,
-                 cat(checkpoint.folder().string(), ": vision tower: expected ", expected,
-                     " tokens of a picture, found ", tokens.count),
-                 "this is no tower of the FastViT family");
-  }
-  const bool finite = std::all_of(tokens.values.begin(), tokens.values.end(),
-                                  [](float value) { return std::isfinite(value); });
-  if (finite) return {};
-  return error(
-      Code::kInvalid,
-      cat(checkpoint.folder().string(),
-          ": what the vision tower makes of the picture is not finite"),
-      "look the checkpoint over with `fastvlm doctor`: it names weights that are not finite");
-}
-
 // Passes on the answer without the blanks at its ends, in pieces of whole characters.
 class TextSink {
  public:
@@ -173,30 +155,17 @@ Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   Stopwatch watch;
   const Image pixels = preprocess(image, preprocessing);
   timings.preprocess_seconds = watch.lap();
+  TokenCache& cache = engine_->token_cache();
+  if (!cache.keeps_any()) return engine_->see(pixels, *pool_, timings);
   FASTVLM_ASSIGN(const std::string key, engine_->token_key(pixels));
-  std::optional<Tokens> known = engine_->token_cache().find(
-      key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
+  std::optional<Tokens> known =
+      cache.find(key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
   timings.load_seconds += watch.lap();
   timings.vision_kept = known.has_value();
   if (known) return std::move(*known);
-  FASTVLM_ASSIGN(Tokens seen, see(pixels, timings));
-  engine_->token_cache().put(key, seen);
+  FASTVLM_ASSIGN(Tokens seen, engine_->see(pixels, *pool_, timings));
+  cache.put(key, seen);
   return seen;
-}
-
-Result<Tokens> Session::see(const Image& image, Timings& timings) const {
-  const Preprocessing& preprocessing = engine_->preprocessing();
-  Stopwatch watch;
-  FASTVLM_ASSIGN(const auto encoder, engine_->encoder(*pool_));
-  timings.load_seconds += watch.lap();
-  const std::vector<float> pixels = to_floats(image, preprocessing);
-  timings.preprocess_seconds += watch.lap();
-  FASTVLM_ASSIGN(const Tokens tokens, encoder->tower.encode(pixels.data(), preprocessing.size,
-                                                            preprocessing.size, *pool_));
-  Tokens projected = encoder->projector.project(tokens, *pool_);
-  timings.vision_seconds = watch.lap();
-  FASTVLM_RETURN_IF_ERROR(check_tokens(projected, engine_->image_tokens(), engine_->checkpoint()));
-  return projected;
 }
 
 KvCache& Session::cache_for(int64_t positions) {

@@ -5,13 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <span>
 #include <string_view>
 #include <vector>
 
-#include "base/sha256.h"
 #include "base/strings.h"
-#include "formats/safetensors.h"
+#include "caption/token_file.h"
 
 namespace fastvlm {
 namespace {
@@ -19,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kEnding = ".tokens";
-constexpr const char* kTensor = "tokens";
 constexpr size_t kKeyLength = 64;
 constexpr int kWritesBetweenLooks = 64;
 // What a process that was killed left half-written; nobody writes one for so long.
@@ -44,7 +41,7 @@ bool is_ours(std::string_view name) {
 }  // namespace
 
 Status TokenCache::prepare() {
-  if (options_.folder.empty()) return {};
+  if (!on_disk()) return {};
   std::error_code failed;
   fs::create_directories(options_.folder, failed);
   if (fs::is_directory(options_.folder, failed) &&
@@ -63,20 +60,17 @@ fs::path TokenCache::file_of(const std::string& key) const {
 }
 
 std::optional<Tokens> TokenCache::find(const std::string& key, int64_t count, int64_t width) {
-  const auto fits = [&](const std::optional<Tokens>& found) {
-    return found && found->count == count && found->width == width;
-  };
   std::optional<Tokens> found = in_memory(key);
-  if (fits(found)) return found;
-  if (!options_.folder.empty()) found = in_folder(key);
-  if (!fits(found)) return std::nullopt;
-  keep_in_memory(key, *found);
+  if (found && found->count == count && found->width == width) return found;
+  if (!on_disk()) return std::nullopt;
+  found = in_folder(key, count, width);
+  if (found) keep_in_memory(key, *found);
   return found;
 }
 
 void TokenCache::put(const std::string& key, const Tokens& tokens) {
   keep_in_memory(key, tokens);
-  if (options_.folder.empty()) return;
+  if (!on_disk()) return;
   const Status written = write(key, tokens);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!written.ok() && trouble_.ok()) trouble_ = written;
@@ -106,32 +100,21 @@ void TokenCache::keep_in_memory(const std::string& key, const Tokens& tokens) {
   }
 }
 
-// None where the file is missing, damaged, or not of this key.
-std::optional<Tokens> TokenCache::in_folder(const std::string& key) const {
+std::optional<Tokens> TokenCache::in_folder(const std::string& key, int64_t count,
+                                            int64_t width) const {
   const fs::path path = file_of(key);
-  const auto file = SafetensorsFile::open(path);
-  if (!file.ok()) return std::nullopt;
-  const TensorView* tensor = file->find(kTensor);
-  const auto digest = file->metadata().find("sha256");
-  if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape.size() != 2 ||
-      digest == file->metadata().end() || digest->second != sha256_hex(tensor->bytes)) {
-    return std::nullopt;
-  }
-  auto values = to_floats(*tensor, kTensor);
-  if (!values.ok()) return std::nullopt;
-  std::error_code ignored;  // the time of a file is when it was used last
+  auto tokens = read_tokens(path, count, width);
+  if (!tokens.ok()) return std::nullopt;  // there is none, or it is as good as none
+  std::error_code ignored;                // the time of a file is when it was used last
   fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
-  return Tokens{tensor->shape[0], tensor->shape[1], std::move(*values)};
+  return std::move(*tokens);
 }
 
 Status TokenCache::write(const std::string& key, const Tokens& tokens) {
-  const auto bytes = std::as_bytes(std::span(tokens.values));
   if (bytes_of(tokens) > options_.folder_bytes) return {};
   std::error_code ignored;
   if (fs::is_symlink(file_of(key), ignored)) return {};  // whatever it leads to is not ours
-  const TensorToWrite tensor{kTensor, DType::kF32, {tokens.count, tokens.width}, bytes};
-  FASTVLM_RETURN_IF_ERROR(
-      write_safetensors(file_of(key), {&tensor, 1}, {{"sha256", sha256_hex(bytes)}}));
+  FASTVLM_RETURN_IF_ERROR(write_tokens(file_of(key), tokens));
   const std::lock_guard<std::mutex> lock(mutex_);
   if (folder_bytes_ >= 0) folder_bytes_ += bytes_of(tokens);
   if (folder_bytes_ >= 0 && folder_bytes_ <= options_.folder_bytes && --writes_until_look_ > 0) {

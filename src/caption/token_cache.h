@@ -34,6 +34,10 @@ class TokenCache {
   // Makes the folder. kIo when it cannot be used.
   Status prepare();
 
+  bool on_disk() const { return !options_.folder.empty(); }
+  // Else a picture need not be given a key.
+  bool keeps_any() const { return options_.memory_bytes > 0 || on_disk(); }
+
   // `key` is a SHA-256 in hexadecimal. Tokens of another shape are as good as none.
   std::optional<Tokens> find(const std::string& key, int64_t count, int64_t width);
   void put(const std::string& key, const Tokens& tokens);
@@ -46,7 +50,7 @@ class TokenCache {
 
   std::optional<Tokens> in_memory(const std::string& key);
   void keep_in_memory(const std::string& key, const Tokens& tokens);
-  std::optional<Tokens> in_folder(const std::string& key) const;
+  std::optional<Tokens> in_folder(const std::string& key, int64_t count, int64_t width) const;
   Status write(const std::string& key, const Tokens& tokens);
   std::filesystem::path file_of(const std::string& key) const;
   Status make_room();

@@ -22,7 +22,8 @@ class ImageTokenCache {
                                       const std::filesystem::path& folder,
                                       const DecodeOptions& decode = {});
 
-  // The name under which a picture's tokens are kept; encodes and keeps them if they are not there.
+  // The name under which a picture's tokens are kept; encodes and keeps them if they are not there,
+  // or damaged.
   // `encoded` becomes whether that was needed. Errors: the picture cannot be read.
   Result<std::string> keep(const std::filesystem::path& picture, ThreadPool& pool, bool& encoded);
   // What keep() kept.
@@ -30,13 +31,12 @@ class ImageTokenCache {
 
  private:
   ImageTokenCache() = default;
-  Result<Tokens> encode(const Image& image, ThreadPool& pool) const;
   std::filesystem::path file(const std::string& name) const;
 
   std::shared_ptr<const Engine> engine_;
   std::filesystem::path folder_;
   DecodeOptions decode_;
-  std::string model_;  // a digest of what makes tokens
+  std::string model_;  // what makes tokens, besides the picture
 };
 
 }  // namespace fastvlm

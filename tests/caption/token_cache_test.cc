@@ -162,7 +162,6 @@ TEST_F(TokenCacheTest, TroubleIsToldAndEndsNothing) {
   EXPECT_FALSE(has(cache, 1));
 }
 
-// Engine and session, with the demo model.
 TEST_F(TokenCacheTest, ForeignFilesAndLinksStay) {
   fs::create_directories(folder_ / "kept");
   const fs::path backup = folder_ / "kept" / (key_of(9) + ".tokens.mine");
@@ -178,6 +177,7 @@ TEST_F(TokenCacheTest, ForeignFilesAndLinksStay) {
   EXPECT_EQ(text, "precious");
 }
 
+// Engine and session, with the demo model.
 class Reuse : public testing::Test {
  protected:
   std::shared_ptr<const Engine> load(Arithmetic language = Arithmetic::kInt8,

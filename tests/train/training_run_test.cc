@@ -184,6 +184,12 @@ TEST(ImageTokenCache, EncodesAPictureOnce) {
   EXPECT_NE(*cache->keep(test::golden("preprocess") / "portrait.png", pool, encoded), *name);
   EXPECT_TRUE(encoded);
 
+  // A file that is damaged is as good as none.
+  std::filesystem::resize_file(folder / "tokens" / (*name + ".safetensors"), 100);
+  EXPECT_FALSE(cache->read(*name).ok());
+  EXPECT_EQ(*cache->keep(picture, pool, encoded), *name);
+  EXPECT_TRUE(encoded);
+
   const auto tokens = cache->read(*name);
   ASSERT_TRUE(tokens.ok()) << tokens.status().message;
   EXPECT_EQ(tokens->count, (*engine)->image_tokens());
