@@ -18,17 +18,15 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
-}  // namespace
-
-Result<nlohmann::json> read_json_object(const std::filesystem::path& path) {
+template <typename Json>
+Result<Json> read_object(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const std::string text, read_text_file(path, kFileLimit));
   bool too_deep = false;
-  const auto guard = [&](int depth, nlohmann::json::parse_event_t /*event*/,
-                         nlohmann::json& /*parsed*/) {
+  const auto guard = [&](int depth, typename Json::parse_event_t /*event*/, Json& /*parsed*/) {
     if (depth > kDeepest) too_deep = true;
     return !too_deep;  // false drops the value, so that nothing piles up
   };
-  nlohmann::json json = nlohmann::json::parse(text, guard, false);
+  Json json = Json::parse(text, guard, false);
   if (too_deep || !json.is_object()) {
     const char* fault = too_deep              ? "is nested too deeply"
                         : json.is_discarded() ? "is not valid JSON"
@@ -36,6 +34,16 @@ Result<nlohmann::json> read_json_object(const std::filesystem::path& path) {
     return error(Code::kInvalid, cat(path.string(), ": ", fault), kHint);
   }
   return json;
+}
+
+}  // namespace
+
+Result<nlohmann::json> read_json_object(const std::filesystem::path& path) {
+  return read_object<nlohmann::json>(path);
+}
+
+Result<nlohmann::ordered_json> read_ordered_json_object(const std::filesystem::path& path) {
+  return read_object<nlohmann::ordered_json>(path);
 }
 
 const nlohmann::json* JsonFields::find(const char* key) const {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Typed access to the fields of JSON files, with errors that name file and key. Internal to
-// formats/.
+// Typed access to the fields of JSON files, with errors that name file and key.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +16,8 @@ namespace fastvlm {
 
 // A JSON file whose top level is an object. At most 16 MB and 64 levels deep.
 Result<nlohmann::json> read_json_object(const std::filesystem::path& path);
+// The same with the keys in the order of the file.
+Result<nlohmann::ordered_json> read_ordered_json_object(const std::filesystem::path& path);
 
 // Looks keys up in one object after the other: {text_config, top level}. A key that is null counts
 // as absent.

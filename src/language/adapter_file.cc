@@ -23,7 +23,6 @@ constexpr const char* kTensorFile = "adapter_model.safetensors";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kEndA = ".lora_A.weight";
 constexpr std::string_view kEndB = ".lora_B.weight";
-constexpr size_t kLargestConfig = size_t{1} << 24;
 
 // The fields of adapter_config.json. A key that is null counts as absent.
 class Fields {
@@ -96,13 +95,7 @@ Status check_kind(const Fields& fields) {
 }
 
 Result<LoraSettings> read_settings(const std::filesystem::path& path) {
-  FASTVLM_RETURN_IF_ERROR(read_json_object(path).status());  // its size and depth
-  FASTVLM_ASSIGN(const std::string text, read_text_file(path, kLargestConfig));
-  const Json object = Json::parse(text, nullptr, false);
-  if (!object.is_object()) {
-    return error(Code::kInvalid, cat(path.string(), ": expected a JSON object"),
-                 "take the adapter's own files, as PEFT wrote them");
-  }
+  FASTVLM_ASSIGN(const Json object, read_ordered_json_object(path));
   const Fields fields(path.string(), object);
   FASTVLM_RETURN_IF_ERROR(check_kind(fields));
   LoraSettings settings;

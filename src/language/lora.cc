@@ -128,10 +128,6 @@ class Patterns {
 
 }  // namespace
 
-std::string_view target_name(LoraTarget target) {
-  return kNames[static_cast<size_t>(target)];
-}
-
 std::vector<std::string> all_target_names() {
   return {kNames.begin(), kNames.end()};
 }
@@ -188,6 +184,29 @@ void LoraAdapter::initialize(uint64_t seed) {
       parameters_[static_cast<size_t>(module.a + j)] = static_cast<float>(bound * (2 * u - 1));
     }
   }
+}
+
+Status LoraAdapter::check_fits(const LanguageConfig& config) const {
+  constexpr char kMatching[] = "take the model that the adapter was trained on";
+  const auto layers = static_cast<int64_t>(index_.size());
+  if (layers != config.layers) {
+    return error(Code::kInvalid,
+                 cat("adapter: expected one of ", config.layers, " layers, found ", layers),
+                 kMatching);
+  }
+  for (const auto& targets : index_) {
+    for (size_t target = 0; target < kLoraTargets; ++target) {
+      if (targets[target] < 0) continue;
+      const LoraModule& module = modules_[static_cast<size_t>(targets[target])];
+      const auto [in, out] = widths(config, static_cast<LoraTarget>(target));
+      if (module.in == in && module.out == out) continue;
+      return error(Code::kInvalid,
+                   cat("adapter of ", module.name, ": expected ", out, " x ", in, ", found ",
+                       module.out, " x ", module.in),
+                   kMatching);
+    }
+  }
+  return {};
 }
 
 const LoraModule* LoraAdapter::find(int64_t layer, LoraTarget target) const {

@@ -22,8 +22,7 @@ namespace fastvlm {
 enum class LoraTarget { kQ, kK, kV, kO, kGate, kUp, kDown };
 inline constexpr size_t kLoraTargets = 7;
 
-std::string_view target_name(LoraTarget target);  // "q_proj"
-std::vector<std::string> all_target_names();
+std::vector<std::string> all_target_names();  // "q_proj", ... in the order of LoraTarget
 
 struct LoraSettings {
   int64_t rank = 128;
@@ -64,7 +63,8 @@ class LoraAdapter {
   const LoraSettings& settings() const { return settings_; }
   void set_dropout(double rate) { settings_.dropout = rate; }
   const std::vector<LoraModule>& modules() const { return modules_; }
-  int64_t layers() const { return static_cast<int64_t>(index_.size()); }  // of the model
+  // kInvalid unless it was made for a model of this shape.
+  Status check_fits(const LanguageConfig& config) const;
   // Null where the layer is not adapted.
   const LoraModule* find(int64_t layer, LoraTarget target) const;
 

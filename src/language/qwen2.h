@@ -6,6 +6,7 @@
 // are wanted only. Non-goals: choosing tokens (sampler.h, decoding.h), text, other families.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -84,6 +85,12 @@ class Qwen2 {
   struct Layer {
     std::vector<float> attention_norm, mlp_norm;
     Linear q, k, v, o, gate, up, down;
+
+    // In the order of LoraTarget.
+    std::array<Linear*, kLoraTargets> linears() { return {&q, &k, &v, &o, &gate, &up, &down}; }
+    std::array<const Linear*, kLoraTargets> linears() const {
+      return {&q, &k, &v, &o, &gate, &up, &down};
+    }
   };
   const Layer& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
   const std::vector<float>& final_norm() const { return final_norm_; }

@@ -2,7 +2,6 @@
 // From a checkpoint's tensors to packed weights. What the config says has been checked by its
 // reader.
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
@@ -76,31 +75,18 @@ Status Qwen2::attach(const LoraAdapter& adapter, float strength, ThreadPool& poo
     return error(Code::kUsage, "a second adapter: the model has one already",
                  "merge the first one into the model, and give the second one alone");
   }
-  if (adapter.layers() != config_.layers) {
-    return error(
-        Code::kInvalid,
-        cat("adapter: expected one of ", config_.layers, " layers, found ", adapter.layers()),
-        "take the model that the adapter was trained on");
-  }
+  FASTVLM_RETURN_IF_ERROR(adapter.check_fits(config_));
   const float* parameters = adapter.parameters().data();
   const auto packed = [&](const float* values, int64_t rows, int64_t cols) {
     return Matrix::pack({.type = WeightType::kF32, .rows = rows, .cols = cols, .data = values},
                         pool);
   };
   for (int64_t i = 0; i < config_.layers; ++i) {
-    Layer& layer = layers_[static_cast<size_t>(i)];
-    const std::array<Linear*, kLoraTargets> linears = {&layer.q,    &layer.k,  &layer.v,   &layer.o,
-                                                       &layer.gate, &layer.up, &layer.down};
+    const auto linears = layers_[static_cast<size_t>(i)].linears();
     for (size_t target = 0; target < kLoraTargets; ++target) {
       const LoraModule* module = adapter.find(i, static_cast<LoraTarget>(target));
       if (module == nullptr) continue;
       Linear& linear = *linears[target];
-      if (linear.weights.cols() != module->in || linear.weights.rows() != module->out) {
-        return error(Code::kInvalid,
-                     cat("adapter of ", module->name, ": expected ", linear.weights.rows(), " x ",
-                         linear.weights.cols(), ", found ", module->out, " x ", module->in),
-                     "take the model that the adapter was trained on");
-      }
       std::vector<float> b(parameters + module->b, parameters + module->b + module->b_size());
       for (float& value : b) value *= module->scale * strength;
       linear.adapter = std::make_unique<const LowRank>(
@@ -115,10 +101,7 @@ Status Qwen2::attach(const LoraAdapter& adapter, float strength, ThreadPool& poo
 template <typename Function>
 void Qwen2::for_each_linear(const Function& fn) const {
   for (const Layer& layer : layers_) {
-    for (const Linear* linear :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
-      fn(*linear);
-    }
+    for (const Linear* linear : layer.linears()) fn(*linear);
   }
 }
 

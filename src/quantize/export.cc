@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "formats/affine.h"
 #include "formats/narrow.h"
+#include "formats/tensor_lists.h"
 #include "formats/weight_files.h"
 #include "kernels/half.h"
 #include "quantize/affine_search.h"
@@ -29,21 +30,8 @@ struct Planned {
   bool channels_last = false;
 };
 
-int64_t elements(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t side : shape) count *= side;
-  return count;
-}
-
 bool is_of_tower(const std::string& name) {
   return name.starts_with("vision.");
-}
-
-// [out, in, kH, kW] -> [out, kH, kW, in]; [C, 1, 1] -> [1, 1, C].
-std::vector<int64_t> last_channels(std::vector<int64_t> shape) {
-  if (shape.size() == 4) return {shape[0], shape[2], shape[3], shape[1]};
-  if (shape.size() == 3) return {shape[1], shape[2], shape[0]};
-  return shape;
 }
 
 std::vector<float> channels_last(const std::vector<float>& values,
@@ -167,7 +155,7 @@ Status Exporter::write_file(const fs::path& path, const std::vector<Planned>& te
   std::vector<TensorDeclaration> declarations;
   for (const Planned& tensor : tensors) {
     const std::string stored = stored_name(tensor.name, options_.layout);
-    report_.parameters += elements(tensor.shape);
+    report_.parameters += NamedShape{"", tensor.shape}.elements();
     if (tensor.settings) {
       ++report_.quantized;
       for (TensorDeclaration& part :

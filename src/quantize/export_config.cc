@@ -23,12 +23,6 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-Result<Json> read_object(const fs::path& path) {
-  FASTVLM_ASSIGN(const nlohmann::json checked, read_json_object(path));  // its size and depth
-  FASTVLM_ASSIGN(const std::string text, read_text_file(path));
-  return Json::parse(text);  // once more, for the order of the keys
-}
-
 Status write_object(const fs::path& path, const Json& object) {
   return write_file_atomically(path, object.dump(2) + "\n");
 }
@@ -124,7 +118,7 @@ Status copy_small_files(const Checkpoint& source, const fs::path& out) {
 Status write_export_files(const Checkpoint& source, const fs::path& out) {
   FASTVLM_RETURN_IF_ERROR(copy_small_files(source, out));
   if (is_there(out / "tokenizer_config.json")) {
-    FASTVLM_ASSIGN(Json config, read_object(out / "tokenizer_config.json"));
+    FASTVLM_ASSIGN(Json config, read_ordered_json_object(out / "tokenizer_config.json"));
     image_token(config);
     FASTVLM_RETURN_IF_ERROR(write_object(out / "tokenizer_config.json", config));
   }
@@ -143,7 +137,7 @@ namespace {
 
 // The source's config.json, flat as Apple's is, without what is said of types and bits.
 Result<Json> flat_config(const Checkpoint& source) {
-  FASTVLM_ASSIGN(Json json, read_object(source.folder() / "config.json"));
+  FASTVLM_ASSIGN(Json json, read_ordered_json_object(source.folder() / "config.json"));
   const ModelConfig& config = source.config();
   if (json.contains("text_config")) {
     json.erase("text_config");
@@ -177,7 +171,7 @@ Status write_export_config(const Checkpoint& source, const fs::path& out,
   if (!json.contains("image_token_index")) {
     int64_t id = kNewImageToken;
     if (is_there(out / "tokenizer_config.json")) {
-      FASTVLM_ASSIGN(Json tokenizer, read_object(out / "tokenizer_config.json"));
+      FASTVLM_ASSIGN(Json tokenizer, read_ordered_json_object(out / "tokenizer_config.json"));
       id = image_token(tokenizer);
     }
     json["image_token_index"] = id;

@@ -9,7 +9,7 @@
 #include "formats/json_fields.h"
 #include "formats/safetensors.h"
 #include "formats/tensor_lists.h"
-#include "formats/weight_files.h"
+#include "quantize/float_tensors.h"
 
 namespace fastvlm {
 namespace {
@@ -126,9 +126,7 @@ class Check {
       if (tensor.name.ends_with(".num_batches_tracked")) continue;
       const std::string name = stored_name(cat("vision.", tensor.name), Layout::kMlxVlm);
       taken_.insert(name);
-      std::vector<int64_t> shape = tensor.shape;
-      if (shape.size() == 4) shape = {shape[0], shape[2], shape[3], shape[1]};
-      if (shape.size() == 3) shape = {shape[1], shape[2], shape[0]};
+      const std::vector<int64_t> shape = last_channels(tensor.shape);
       const auto found = tensors_.find(name);
       if (found != tensors_.end() && found->second.shape == shape) continue;
       if (++others > 0) continue;

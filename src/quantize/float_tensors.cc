@@ -9,6 +9,12 @@
 
 namespace fastvlm {
 
+std::vector<int64_t> last_channels(const std::vector<int64_t>& shape) {
+  if (shape.size() == 4) return {shape[0], shape[2], shape[3], shape[1]};
+  if (shape.size() == 3) return {shape[1], shape[2], shape[0]};
+  return shape;
+}
+
 Status beyond_f16(const std::string& name) {
   return error(Code::kInvalid, cat(name, ": holds values beyond 65504, the largest of F16"),
                "check the checkpoint with fastvlm doctor");

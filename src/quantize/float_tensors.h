@@ -2,13 +2,18 @@
 // Float tensors on their way into a file. Internal to quantize/.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/safetensors.h"
 
 namespace fastvlm {
+
+// As mlx-vlm stores them: [out, in, kH, kW] -> [out, kH, kW, in]; [C, 1, 1] -> [1, 1, C].
+std::vector<int64_t> last_channels(const std::vector<int64_t>& shape);
 
 inline constexpr float kLargestF16 = 65504;
 

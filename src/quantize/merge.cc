@@ -74,13 +74,7 @@ Status Merger::check() const {
                  cat(folder, ": is quantised, and its rounding errors would stay in the result"),
                  "merge into the float checkpoint that it was made from, or give --dequantize");
   }
-  if (adapter_.layers() != base_.config().language.layers) {
-    return error(Code::kInvalid,
-                 cat("adapter: expected one of ", base_.config().language.layers, " layers, found ",
-                     adapter_.layers()),
-                 "take the model that the adapter was trained on");
-  }
-  return {};
+  return adapter_.check_fits(base_.config().language);
 }
 
 void Merger::plan() {
@@ -104,12 +98,6 @@ Status Merger::append_matrix(SafetensorsWriter& writer, const std::string& name,
   FASTVLM_ASSIGN(const MatrixSource source, base_.matrix(name, rows, cols));
   const auto found = modules_.find(name);
   const LoraModule* module = found == modules_.end() ? nullptr : found->second;
-  if (module != nullptr && (module->in != cols || module->out != rows)) {
-    return error(Code::kInvalid,
-                 cat("adapter of ", module->name, ": expected ", rows, " x ", cols, ", found ",
-                     module->out, " x ", module->in),
-                 "take the model that the adapter was trained on");
-  }
   const int64_t step = std::max<int64_t>(kElementsAtATime / cols, 1);
   std::vector<float> values;
   for (int64_t first = 0; first < rows; first += step) {

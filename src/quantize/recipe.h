@@ -18,7 +18,6 @@ struct Recipe {
 
   // Of a canonical name (formats/checkpoint.h).
   const AffineSettings& of(std::string_view name) const;
-  bool mixed() const { return embedding.bits != linear.bits || head.bits != linear.bits; }
 };
 
 // "uniform": the same everywhere; "head8": the head at 8 bits, in a tied model the embedding that

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "cli/program.h"
 #include "formats/checkpoint.h"
 #include "language/adapter_file.h"
+#include "support/lora.h"
 #include "support/tiny_model.h"
 
 namespace fastvlm {
@@ -24,12 +24,8 @@ class MergeCommandTest : public testing::Test {
   MergeCommandTest() {
     test::make_tiny_model(folder_ / "tiny", "hd_tied");
     const auto base = Checkpoint::open(folder_ / "tiny");
-    LoraSettings settings;
-    settings.rank = 4;
-    LoraAdapter adapter = *LoraAdapter::create(base->config().language, settings);
-    std::mt19937 random(5);
-    std::normal_distribution<float> values(0, 0.02F);
-    for (float& value : adapter.parameters()) value = values(random);
+    const LoraAdapter adapter =
+        test::random_adapter(base->config().language, test::of_rank(4, 256), 0.02F);
     fs::create_directories(folder_ / "lora");
     EXPECT_TRUE(save_adapter(folder_ / "lora", adapter, "tiny").ok());
   }

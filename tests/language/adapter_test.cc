@@ -4,43 +4,29 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 
 #include "language/lora.h"
+#include "language/models.h"
 #include "language/qwen2.h"
-#include "support/files.h"
+#include "support/lora.h"
 
 namespace fastvlm {
 namespace {
 
 using testing::HasSubstr;
 
-constexpr int64_t kTokens = 19;
-
 class AdapterTest : public testing::Test {
  protected:
   AdapterTest() : checkpoint_(*Checkpoint::open(test::golden("vlm/hd_tied"))) {}
 
-  LoraAdapter adapter(std::vector<std::string> targets) {
-    LoraSettings settings;
-    settings.rank = 5;
-    settings.alpha = 7;
-    settings.targets = std::move(targets);
-    LoraAdapter made = *LoraAdapter::create(checkpoint_.config().language, settings);
-    std::mt19937 random(3);
-    std::normal_distribution<float> values(0, 0.05F);
-    for (float& value : made.parameters()) value = values(random);
-    return made;
+  LoraAdapter adapter(std::vector<std::string> targets) const {
+    return test::random_adapter(checkpoint_.config().language,
+                                test::of_rank(5, 7, std::move(targets)));
   }
   std::vector<float> logits(const Qwen2& model) {
     std::vector<int32_t> ids;
-    for (int32_t i = 0; i < kTokens; ++i) ids.push_back(i * 29 % 512);
-    std::vector<float> rows(ids.size() * 128);
-    EXPECT_TRUE(model.embed(ids, rows.data()).ok());
-    KvCache cache(model.config(), kTokens);
-    std::vector<float> out;
-    EXPECT_TRUE(model.forward(cache, rows.data(), kTokens, Qwen2::Logits::kAll, out, pool_).ok());
-    return out;
+    for (int32_t i = 0; i < 19; ++i) ids.push_back(i * 29 % 512);
+    return test::logits_of(model, ids, Qwen2::Logits::kAll, pool_);
   }
 
   ThreadPool pool_{2};

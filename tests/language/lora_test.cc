@@ -6,29 +6,14 @@
 
 #include <cmath>
 
+#include "support/lora.h"
+
 namespace fastvlm {
 namespace {
 
+using test::of_rank;
+using test::small_config;
 using testing::HasSubstr;
-
-LanguageConfig small_config() {
-  LanguageConfig config;
-  config.hidden_size = 16;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 4;
-  config.intermediate_size = 24;
-  config.vocab_size = 32;
-  return config;
-}
-
-LoraSettings of_rank(int64_t rank, double alpha) {
-  LoraSettings settings;
-  settings.rank = rank;
-  settings.alpha = alpha;
-  return settings;
-}
 
 TEST(LoraAdapter, AdaptsEveryLinearLayer) {
   const auto adapter = LoraAdapter::create(small_config(), of_rank(3, 6));

@@ -5,12 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "base/mapped_file.h"
 #include "quantize/comparison.h"
 #include "quantize/export.h"
 #include "support/files.h"
+#include "support/lora.h"
 
 namespace fastvlm {
 namespace {
@@ -27,15 +27,7 @@ class MergeTest : public testing::Test {
     return std::move(*checkpoint);
   }
   static LoraAdapter adapter(const Checkpoint& base, std::vector<std::string> targets) {
-    LoraSettings settings;
-    settings.rank = 6;
-    settings.alpha = 9;
-    settings.targets = std::move(targets);
-    LoraAdapter made = *LoraAdapter::create(base.config().language, settings);
-    std::mt19937 random(5);
-    std::normal_distribution<float> values(0, 0.05F);
-    for (float& value : made.parameters()) value = values(random);
-    return made;
+    return test::random_adapter(base.config().language, test::of_rank(6, 9, std::move(targets)));
   }
 
   ThreadPool pool_{2};
