@@ -26,17 +26,6 @@ std::vector<TextRange> places_of(std::string_view text, const std::vector<std::s
   return places;
 }
 
-// Like a book: what something is only likened to is not said to be there.
-bool is_likened(const std::vector<std::string>& words, const ObjectMention& mention) {
-  constexpr size_t kReach = 3;
-  for (size_t back = 1; back <= std::min(kReach, mention.word); ++back) {
-    const std::string& word = words[mention.word - back];
-    if (is_break(word)) return false;
-    if (word == "like") return true;
-  }
-  return false;
-}
-
 struct NamedObject {
   std::string kind;
   TextRange place;

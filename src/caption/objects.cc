@@ -74,16 +74,31 @@ bool is_break(std::string_view word) {
   return word == "." || word == ",";
 }
 
-bool is_denied(const std::vector<std::string>& words, const ObjectMention& mention) {
-  static const std::set<std::string> kDenials = {"no",  "without", "not",   "neither",
-                                                 "nor", "lacks",   "absent"};
+namespace {
+
+// Does one of `signs` stand up to three words before, in the same part of the sentence?
+bool follows(const std::vector<std::string>& words, const ObjectMention& mention,
+             const std::set<std::string>& signs) {
   constexpr size_t kReach = 3;
   for (size_t back = 1; back <= std::min(kReach, mention.word); ++back) {
     const std::string& word = words[mention.word - back];
     if (is_break(word)) return false;
-    if (kDenials.contains(word)) return true;
+    if (signs.contains(word)) return true;
   }
   return false;
+}
+
+}  // namespace
+
+bool is_denied(const std::vector<std::string>& words, const ObjectMention& mention) {
+  static const std::set<std::string> kDenials = {"no",  "without", "not",   "neither",
+                                                 "nor", "lacks",   "absent"};
+  return follows(words, mention, kDenials);
+}
+
+bool is_likened(const std::vector<std::string>& words, const ObjectMention& mention) {
+  static const std::set<std::string> kLikenesses = {"like"};
+  return follows(words, mention, kLikenesses);
 }
 
 Result<ObjectNames> ObjectNames::parse(std::string_view text, const std::string& name) {

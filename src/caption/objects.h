@@ -31,6 +31,8 @@ std::vector<std::string> object_words(std::string_view text,
 
 // Is the object said to be absent: no dog, without a dog, not any dogs?
 bool is_denied(const std::vector<std::string>& words, const ObjectMention& mention);
+// Is it only what something is likened to, as in "like a book"?
+bool is_likened(const std::vector<std::string>& words, const ObjectMention& mention);
 bool is_break(std::string_view word);  // "." or ","
 
 class ObjectNames {

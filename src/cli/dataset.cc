@@ -55,10 +55,7 @@ Status prepare_output(const DatasetOutput& output,
   FASTVLM_RETURN_IF_ERROR(prepare_dataset_folder(output.out));
   std::vector<Output> files;
   const std::filesystem::path folder = output.out;
-  for (const std::string_view name : kSplitNames) {
-    for (const char* ending : {".json", ".jsonl"})
-      files.push_back({"--out", folder / cat(name, ending)});
-  }
+  for (const std::string& name : dataset_file_names()) files.push_back({"--out", folder / name});
   return check_outputs(files, inputs);
 }
 

@@ -177,6 +177,7 @@ Exit CheckCommand::run() const {
     return report(error(Code::kNotFound, cat("--images ", images, ": no such folder"),
                         "name the folder that the pictures' names start from"));
   }
+  stop_politely();
   const auto found = check_dataset(paths, options);
   progress.clear();
   if (!found.ok()) return report(found.status());

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/file_digest.h"
 #include "base/mapped_file.h"
-#include "base/sha256.h"
 #include "hub/cache.h"
 #include "kernels/dot_matrix.h"
 
@@ -78,10 +78,8 @@ Result<LoadedDetector> load_detector(const fs::path& path, std::optional<Arithme
                                      ThreadPool& pool) {
   FASTVLM_ASSIGN(Detector detector,
                  read_detector(path, arithmetic.value_or(fastest_arithmetic()), pool));
-  FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  Sha256 hash;
-  hash.update(file.bytes());
-  return LoadedDetector{std::move(detector), path.filename().string(), hash.finish()};
+  FASTVLM_ASSIGN(std::string sha256, sha256_of_file(path));
+  return LoadedDetector{std::move(detector), path.filename().string(), std::move(sha256)};
 }
 
 }  // namespace fastvlm::cli

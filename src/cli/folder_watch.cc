@@ -23,13 +23,6 @@ namespace fs = std::filesystem;
 constexpr uint32_t kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR;
 constexpr int kMillisecondsBetweenLooks = 500;
 
-// Device and inode; zeros: there is no such file.
-std::pair<uint64_t, uint64_t> id_of(const fs::path& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return {0, 0};
-  return {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino)};
-}
-
 }  // namespace
 
 Result<FolderWatch> FolderWatch::open(const fs::path& folder, bool recursive,
@@ -44,7 +37,7 @@ Result<FolderWatch> FolderWatch::open(const fs::path& folder, bool recursive,
                  "other programs watch too many folders: raise fs.inotify.max_user_instances");
   }
   FASTVLM_RETURN_IF_ERROR(watch.add_folder(folder));
-  watch.id_ = id_of(folder);
+  watch.id_ = file_id(folder);
   return watch;
 }
 
@@ -52,7 +45,7 @@ FolderWatch::FolderWatch(FolderWatch&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       recursive_(other.recursive_),
       folder_(std::move(other.folder_)),
-      id_(std::move(other.id_)),
+      id_(other.id_),
       wanted_(std::move(other.wanted_)),
       folder_of_(std::move(other.folder_of_)),
       queue_(std::move(other.queue_)),
@@ -125,7 +118,7 @@ Status FolderWatch::read_events() {
 
 // The system tells of a new name of the folder, but not of one of the folders above it.
 Status FolderWatch::check_there() const {
-  if (id_of(folder_) == id_) return {};
+  if (file_id(folder_) == id_) return {};
   return error(Code::kNotFound,
                cat(folder_.string(), ": was renamed or removed while it was watched"),
                "start again with its new name; what is captioned is in the journal");

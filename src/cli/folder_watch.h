@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "cli/outputs.h"
 
 namespace fastvlm::cli {
 
@@ -46,7 +47,7 @@ class FolderWatch {
   int fd_ = -1;
   bool recursive_ = false;
   std::filesystem::path folder_;
-  std::pair<uint64_t, uint64_t> id_;  // of this folder, whatever its name: device and inode
+  std::optional<FileId> id_;  // of this folder, whatever its name
   std::function<bool(const std::filesystem::path&)> wanted_;
   std::map<int, std::filesystem::path> folder_of_;  // by the system's number of the watch
   std::deque<std::filesystem::path> queue_;

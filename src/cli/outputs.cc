@@ -15,15 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using FileId = std::pair<dev_t, ino_t>;
-
-// Of the file that a path leads to, links followed; none when there is no such file yet.
-std::optional<FileId> file_id(const fs::path& path) {
-  struct stat found {};
-  if (path.empty() || ::stat(path.c_str(), &found) != 0) return std::nullopt;
-  return FileId{found.st_dev, found.st_ino};
-}
-
 // Where a file of this name comes to be, also when it is not there yet: dangling links followed.
 fs::path place_of(fs::path path) {
   std::error_code failed;
@@ -35,6 +26,12 @@ fs::path place_of(fs::path path) {
 }
 
 }  // namespace
+
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat found {};
+  if (path.empty() || ::stat(path.c_str(), &found) != 0) return std::nullopt;
+  return FileId{found.st_dev, found.st_ino};
+}
 
 Status check_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
   std::map<FileId, fs::path> read;

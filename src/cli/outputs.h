@@ -2,14 +2,23 @@
 // What a run writes is never what it reads, under whatever name or link.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 
 namespace fastvlm::cli {
+
+// Which file a path leads to, links followed: its device and inode. None: there is no such file
+// yet.
+using FileId = std::pair<dev_t, ino_t>;
+std::optional<FileId> file_id(const std::filesystem::path& path);
 
 struct Output {
   std::string option;  // "--report"

@@ -90,15 +90,15 @@ class Setter {
 
 Status apply_toml(const std::filesystem::path& path, CLI::App& command) {
   FASTVLM_ASSIGN(const std::string text, read_text_file(path, kLargestFile));
-  // Each dot of a name is a level of the parser's recursion.
-  int64_t line = 1;
-  for (const std::string& written : split(text, '\n')) {
-    const std::string_view name = std::string_view(written).substr(0, written.find('='));
-    if (std::count(name.begin(), name.end(), '.') > 32) {
-      return error(Code::kUsage, cat(path.string(), ":", line, ": expected names of a few parts"),
-                   "mend the file");
-    }
-    ++line;
+  // Each dot of a name, also in an inline table, is a level of tables, which are gone through and
+  // given back by recursion. A string may hold a sign of equality: whole lines are looked at.
+  int64_t number = 0;
+  for (const std::string& line : split(text, '\n')) {
+    ++number;
+    if (trimmed(line).starts_with('#') || std::count(line.begin(), line.end(), '.') <= 32) continue;
+    return error(Code::kUsage,
+                 cat(path.string(), ":", number, ": expected at most 32 dots in a line"),
+                 "mend the file");
   }
   try {
     const toml::table table = toml::parse(text);

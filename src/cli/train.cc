@@ -2,7 +2,6 @@
 // fastvlm train: a LoRA adapter from conversations about pictures.
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -186,39 +185,17 @@ Status TrainCommand::check_use() const {
 
 // What a run writes never takes the place of something else.
 Status TrainCommand::check_folder() const {
-  const std::filesystem::path folder = out;
+  FASTVLM_RETURN_IF_ERROR(RunFolder::check(out, resume));
   std::error_code ignored;
-  if (std::filesystem::exists(folder / "config.json", ignored)) {
-    return error(Code::kUsage, cat("--out ", out, ": holds a checkpoint"),
-                 "name a folder of its own for the run");
-  }
-  const std::filesystem::path metrics = folder / "metrics.jsonl";
-  const bool begun = std::filesystem::exists(metrics, ignored) ||
-                     std::filesystem::exists(folder / "checkpoint.safetensors", ignored);
-  if (!begun && std::filesystem::exists(folder / "adapter_config.json", ignored)) {
-    return error(Code::kUsage, cat("--out ", out, ": holds an adapter that is not of a run"),
-                 "name a folder of its own for the run");
-  }
-  if (std::filesystem::exists(metrics, ignored)) {
-    std::ifstream lines(metrics);
-    std::string first;
-    std::getline(lines, first);
-    const auto step = nlohmann::json::parse(first, nullptr, false);
-    if (!first.empty() && !(step.is_object() && step.contains("step") && step.contains("loss"))) {
-      return error(Code::kUsage, cat(metrics.string(), ": is not the metrics of a run"),
-                   "name a folder of its own for the run");
-    }
-  }
+  if (!std::filesystem::exists(out, ignored)) return {};
   std::vector<std::filesystem::path> inputs = {data, evaluation_data, config};
   if (!init_adapter.empty()) {
-    inputs.push_back(std::filesystem::path(init_adapter) / "adapter_config.json");
-    inputs.push_back(std::filesystem::path(init_adapter) / "adapter_model.safetensors");
+    inputs.push_back(std::filesystem::path(init_adapter) / kAdapterConfigFile);
+    inputs.push_back(std::filesystem::path(init_adapter) / kAdapterTensorFile);
   }
   std::vector<Output> outputs;
-  if (!std::filesystem::exists(folder, ignored)) return {};
-  for (const char* name : {"metrics.jsonl", "checkpoint.safetensors", "adapter_config.json",
-                           "adapter_model.safetensors"}) {
-    outputs.push_back({"--out", folder / name});
+  for (std::filesystem::path& file : RunFolder::files(out)) {
+    outputs.push_back({"--out", std::move(file)});
   }
   return check_outputs(outputs, inputs);
 }
@@ -409,14 +386,13 @@ Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
 Status TrainCommand::finish(const LoraAdapter& adapter, const Trainer& done) {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
   FASTVLM_RETURN_IF_ERROR(save_adapter(out, adapter, identity.name));
-  const double loss = last_ ? last_->loss : 0;
   if (json) {
     nlohmann::ordered_json result{{"adapter", out}, {"steps", done.steps_done()}};
-    if (last_) result["loss"] = loss;
+    if (last_) result["loss"] = last_->loss;
     return print(result.dump() + "\n");
   }
   return print(cat("adapter after ", done.steps_done(), " steps",
-                   last_ ? cat(", loss ", fixed(loss, 4)) : std::string(), ": ", out, "\n"));
+                   last_ ? cat(", loss ", fixed(last_->loss, 4)) : std::string(), ": ", out, "\n"));
 }
 
 Exit TrainCommand::run() {

@@ -51,12 +51,8 @@ Result<PictureChoice> choose_pictures(const std::vector<CocoPicture>& pictures,
             choice.without_captions > 0 ? "none with captions" : "none", " of ", pictures.size()),
         "name the folder that holds the files, and the annotations that belong to them");
   }
-  const auto sizes = split_sizes(choice.pictures.size(), options.shares);
-  for (size_t i = 0, split = 0, left = sizes[0]; i < choice.pictures.size(); ++i) {
-    while (left == 0 && split + 1 < kSplitCount) left = sizes[++split];
-    choice.pictures[i].split = split;
-    if (left > 0) --left;
-  }
+  const std::vector<size_t> splits = splits_in_order(choice.pictures.size(), options.shares);
+  for (size_t i = 0; i < splits.size(); ++i) choice.pictures[i].split = splits[i];
   return choice;
 }
 

@@ -72,9 +72,7 @@ LookedAt look_at(const fs::path& path, const std::string& name) {
   if (!file.ok()) return {cat("image ", name, ": cannot be read"), {}};
   const auto image = decode_image(file->bytes(), cat("image ", name));
   if (!image.ok()) return {image.status().message, {}};
-  Sha256 digest;
-  digest.update(file->bytes());
-  return {{}, digest.finish()};
+  return {{}, sha256_hex(file->bytes())};
 }
 
 struct Place {

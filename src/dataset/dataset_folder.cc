@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
-#include "base/sha256.h"
+#include "base/file_digest.h"
+#include "base/strings.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {
@@ -13,13 +13,20 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<const char*, 2> kEndings = {".jsonl", ".json"};
-
-Json file_entry(const std::string& name, size_t samples, const std::string& sha256) {
-  return {{"name", name}, {"samples", samples}, {"sha256", sha256}};
+// Of each split.
+std::array<std::string, 2> file_names(std::string_view split) {
+  return {cat(split, ".jsonl"), cat(split, ".json")};
 }
 
 }  // namespace
+
+std::vector<std::string> dataset_file_names() {
+  std::vector<std::string> names = {kDatasetRecord};
+  for (const std::string_view split : kSplitNames) {
+    for (std::string& name : file_names(split)) names.push_back(std::move(name));
+  }
+  return names;
+}
 
 Status prepare_dataset_folder(const fs::path& folder) {
   std::error_code failed;
@@ -29,14 +36,12 @@ Status prepare_dataset_folder(const fs::path& folder) {
                  "make the folder above it, or write elsewhere");
   }
   if (fs::exists(folder / kDatasetRecord, failed)) return {};
-  for (const std::string_view name : kSplitNames) {
-    for (const char* ending : kEndings) {
-      const fs::path file = folder / cat(name, ending);
-      if (!fs::exists(file, failed)) continue;
-      return error(Code::kUsage,
-                   cat(file.string(), ": is there already, and no ", kDatasetRecord, " beside it"),
-                   "choose an empty folder, or remove the file");
-    }
+  for (const std::string& name : dataset_file_names()) {
+    if (!fs::exists(folder / name, failed)) continue;
+    return error(
+        Code::kUsage,
+        cat((folder / name).string(), ": is there already, and no ", kDatasetRecord, " beside it"),
+        "choose an empty folder, or remove the file");
   }
   return {};
 }
@@ -45,17 +50,17 @@ Status write_dataset(const fs::path& folder, const SplitSamples& samples,
                      const DatasetSettings& settings) {
   Json files = Json::array();
   for (size_t i = 0; i < kSplitCount; ++i) {
-    const std::string name(kSplitNames[i]);
-    if (!samples[i].empty()) FASTVLM_RETURN_IF_ERROR(write_samples(folder, name, samples[i]));
-    for (const char* ending : kEndings) {
-      const std::string file = name + ending;
+    const std::string split(kSplitNames[i]);
+    if (!samples[i].empty()) FASTVLM_RETURN_IF_ERROR(write_samples(folder, split, samples[i]));
+    for (const std::string& file : file_names(split)) {
       std::error_code ignored;
       if (samples[i].empty()) {
         fs::remove(folder / file, ignored);
         continue;
       }
-      FASTVLM_ASSIGN(const std::string content, read_text_file(folder / file));
-      files.push_back(file_entry(file, samples[i].size(), sha256_hex(content)));
+      FASTVLM_ASSIGN(std::string sha256, sha256_of_file(folder / file));
+      files.push_back(
+          {{"name", file}, {"samples", samples[i].size()}, {"sha256", std::move(sha256)}});
     }
   }
   Json made = Json::object();

@@ -22,6 +22,9 @@ using SplitSamples = std::array<std::vector<DatasetSample>, kSplitCount>;
 // What the samples depend on besides the pictures: {"teacher", "coco"}.
 using DatasetSettings = std::vector<std::pair<std::string, std::string>>;
 
+// All that a data set's folder may hold of ours.
+std::vector<std::string> dataset_file_names();
+
 // The folder is made when it is not there; its parent must exist. kUsage: it holds other files than
 // a data set's (so that nothing of somebody else's is replaced). kIo.
 Status prepare_dataset_folder(const std::filesystem::path& folder);

@@ -21,10 +21,13 @@ Status wrong(const std::filesystem::path& path, const std::string& where,
                "give COCO's instances_*.json");
 }
 
-Result<json> list_at(const json& file, const char* key, const std::filesystem::path& path) {
-  const json list = file.is_object() ? file.value(key, json()) : json();
-  if (!list.is_array()) return wrong(path, cat("key `", key, "`"), "a list");
-  return list;
+// Inside `file`, for the annotations of a large set take more memory than anything else.
+Result<const json*> list_at(const json& file, const char* key, const std::filesystem::path& path) {
+  const auto list = file.is_object() ? file.find(key) : file.end();
+  if (list == file.end() || !list->is_array()) {
+    return wrong(path, cat("key `", key, "`"), "a list");
+  }
+  return &*list;
 }
 
 // The number at `key`, or -1.
@@ -74,12 +77,13 @@ Status read_object(const json& entry, const Categories& categories, const std::s
 
 Result<Instances> read_instances(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const json file, read_json(path));
-  FASTVLM_ASSIGN(const json images, list_at(file, "images", path));
-  FASTVLM_ASSIGN(const json annotations, list_at(file, "annotations", path));
-  FASTVLM_ASSIGN(const json category_list, list_at(file, "categories", path));
-  FASTVLM_ASSIGN(const Categories categories, read_categories(category_list, path));
+  FASTVLM_ASSIGN(const json* images, list_at(file, "images", path));
+  FASTVLM_ASSIGN(const json* annotation_list, list_at(file, "annotations", path));
+  FASTVLM_ASSIGN(const json* category_list, list_at(file, "categories", path));
+  FASTVLM_ASSIGN(const Categories categories, read_categories(*category_list, path));
+  const json& annotations = *annotation_list;
   Instances instances;
-  for (const json& image : images) {
+  for (const json& image : *images) {
     if (!image.is_object() || !image.contains("id")) {
       return wrong(path, "key `images`", "objects with `id`");
     }

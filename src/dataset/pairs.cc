@@ -197,13 +197,11 @@ SplitSamples split_by_picture(std::vector<Imported> all, const ImportOptions& op
   for (Imported& one : all) by_picture[one.sha256].push_back(&one);
   std::vector<std::string> pictures;
   for (const auto& [sha256, samples] : by_picture) pictures.push_back(sha256);
-  const auto sizes = split_sizes(pictures.size(), options.shares);
+  const std::vector<size_t> splits = splits_in_order(pictures.size(), options.shares);
   SplitSamples samples;
-  size_t split = 0;
-  size_t left = sizes[0];
+  size_t place = 0;
   for (const size_t i : seeded_order(pictures, options.seed)) {
-    while (left == 0) left = sizes[++split];
-    --left;
+    const size_t split = splits[place++];
     for (Imported* one : by_picture[pictures[i]]) {
       samples[split].push_back(std::move(one->sample));
     }

@@ -47,6 +47,13 @@ std::array<size_t, kSplitCount> split_sizes(size_t count, const SplitShares& sha
   return sizes;
 }
 
+std::vector<size_t> splits_in_order(size_t count, const SplitShares& shares) {
+  const auto sizes = split_sizes(count, shares);
+  std::vector<size_t> splits;
+  for (size_t i = 0; i < kSplitCount; ++i) splits.insert(splits.end(), sizes[i], i);
+  return splits;
+}
+
 std::vector<size_t> seeded_order(const std::vector<std::string>& names, uint64_t seed) {
   std::vector<uint64_t> keys;
   for (const std::string& name : names) keys.push_back(SeededChoice(seed, name).next());

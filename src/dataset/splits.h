@@ -26,6 +26,9 @@ Result<SplitShares> parse_shares(std::string_view text);
 // where there is more than one for each of them.
 std::array<size_t, kSplitCount> split_sizes(size_t count, const SplitShares& shares);
 
+// The split of each of `count` in a row: first all of train, then val, then test.
+std::vector<size_t> splits_in_order(size_t count, const SplitShares& shares);
+
 // The places of `names` in the order that a seed gives them. Where one of them stands among the
 // others depends on it and the seed alone, so that a longer list only adds names in between.
 std::vector<size_t> seeded_order(const std::vector<std::string>& names, uint64_t seed);

@@ -72,6 +72,4 @@ class VisionTeacher {
   std::chrono::steady_clock::time_point next_turn_{};
 };
 
-std::string base64(std::span<const std::byte> bytes);
-
 }  // namespace fastvlm

@@ -77,9 +77,7 @@ std::optional<DownloadedFile> finished_before(const Download& what) {
   if (what.sha256.empty()) return std::nullopt;
   const auto file = MappedFile::open(what.path);
   if (!file.ok() || (what.bytes && file->bytes().size() != *what.bytes)) return std::nullopt;
-  Sha256 hash;
-  hash.update(file->bytes());
-  if (hash.finish() != what.sha256) return std::nullopt;
+  if (sha256_hex(file->bytes()) != what.sha256) return std::nullopt;
   return DownloadedFile{file->bytes().size(), what.sha256, true};
 }
 

@@ -249,6 +249,18 @@ void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   }
 }
 
+// Puts what comes behind `text`, as long as that stays within `limit` bytes.
+HttpClient::OnBytes appender(std::string& text, size_t limit, const std::string& url) {
+  return [&text, limit, &url](std::span<const std::byte> bytes) -> Status {
+    if (text.size() + bytes.size() > limit) {
+      return error(Code::kLimit, cat(url, ": the answer is longer than ", limit, " bytes"),
+                   "check the address");
+    }
+    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  };
+}
+
 }  // namespace
 
 Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& on_answer,
@@ -285,14 +297,7 @@ Result<HttpReply> HttpClient::post_json(const HttpRequest& request, const std::s
   FASTVLM_ASSIGN(const Curl curl, start_curl());
   HttpReply reply;
   const OnAnswer on_answer = [](const HttpAnswer&) { return Status{}; };
-  const OnBytes on_bytes = [&](std::span<const std::byte> bytes) -> Status {
-    if (reply.body.size() + bytes.size() > limit) {
-      return error(Code::kLimit, cat(request.url, ": the answer is longer than ", limit, " bytes"),
-                   "check the address");
-    }
-    reply.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return {};
-  };
+  const OnBytes on_bytes = appender(reply.body, limit, request.url);
   Transfer transfer;
   transfer.on_answer = &on_answer;
   transfer.on_bytes = &on_bytes;
@@ -317,16 +322,8 @@ Result<HttpReply> HttpClient::post_json(const HttpRequest& request, const std::s
 
 Result<std::string> HttpClient::get_text(const HttpRequest& request, size_t limit) const {
   std::string text;
-  const auto append = [&](std::span<const std::byte> bytes) -> Status {
-    if (text.size() + bytes.size() > limit) {
-      return error(Code::kLimit, cat(request.url, ": the answer is longer than ", limit, " bytes"),
-                   "check the address");
-    }
-    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return {};
-  };
   const auto answer = get(
-      request, [](const HttpAnswer&) { return Status{}; }, append);
+      request, [](const HttpAnswer&) { return Status{}; }, appender(text, limit, request.url));
   if (!answer.ok()) return answer.status();
   return text;
 }

@@ -18,8 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;  // the first pattern that matches counts
 
-constexpr const char* kConfigFile = "adapter_config.json";
-constexpr const char* kTensorFile = "adapter_model.safetensors";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kEndA = ".lora_A.weight";
 constexpr std::string_view kEndB = ".lora_B.weight";
@@ -199,8 +197,8 @@ Json config_json(const LoraSettings& settings, const std::string& base) {
 
 Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
                                  const LanguageConfig& config) {
-  FASTVLM_ASSIGN(LoraSettings settings, read_settings(folder / kConfigFile));
-  FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(folder / kTensorFile));
+  FASTVLM_ASSIGN(LoraSettings settings, read_settings(folder / kAdapterConfigFile));
+  FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(folder / kAdapterTensorFile));
   FASTVLM_ASSIGN(const std::set<std::string> modules, adapted_modules(file));
   settings.targets = shortest_names(modules, config.layers);
   FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(config, settings));
@@ -217,7 +215,7 @@ Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
 
 Result<std::string> adapter_digest(const std::filesystem::path& folder) {
   Sha256 hash;
-  for (const char* name : {kConfigFile, kTensorFile}) {
+  for (const char* name : {kAdapterConfigFile, kAdapterTensorFile}) {
     FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(folder / name));
     hash.update(cat(name, '\0', file.bytes().size(), '\0'));
     hash.update(file.bytes());
@@ -242,8 +240,9 @@ Status save_adapter(const std::filesystem::path& folder, const LoraAdapter& adap
                        {module.out, module.rank},
                        part(module.b, module.b_size())});
   }
-  FASTVLM_RETURN_IF_ERROR(write_safetensors(folder / kTensorFile, tensors, {{"format", "pt"}}));
-  return write_file_atomically(folder / kConfigFile,
+  FASTVLM_RETURN_IF_ERROR(
+      write_safetensors(folder / kAdapterTensorFile, tensors, {{"format", "pt"}}));
+  return write_file_atomically(folder / kAdapterConfigFile,
                                config_json(adapter.settings(), base).dump(2) + "\n");
 }
 

@@ -11,6 +11,9 @@
 
 namespace fastvlm {
 
+inline constexpr const char* kAdapterConfigFile = "adapter_config.json";
+inline constexpr const char* kAdapterTensorFile = "adapter_model.safetensors";
+
 // Reads an adapter for a language model of this shape; F32, F16 and BF16 are read. Which layers are
 // adapted is what the tensors say. Errors: a kind of adapter that is not computed here (DoRA,
 // trained biases, embeddings or whole modules), tensors that are missing, unknown or of a wrong

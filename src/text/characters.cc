@@ -48,12 +48,6 @@ std::u32string code_points(std::string_view utf8) {
   return points;
 }
 
-void append_utf8(char32_t point, std::string& text) {
-  utf8proc_uint8_t bytes[4];
-  const auto length = utf8proc_encode_char(static_cast<utf8proc_int32_t>(point), bytes);
-  text.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(length));
-}
-
 std::string to_utf8(std::u32string_view points) {
   std::string text;
   text.reserve(points.size());

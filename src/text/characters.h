@@ -11,7 +11,6 @@ namespace fastvlm {
 
 // The code points of `utf8`; what is not UTF-8 becomes U+FFFD.
 std::u32string code_points(std::string_view utf8);
-void append_utf8(char32_t point, std::string& text);
 std::string to_utf8(std::u32string_view points);
 
 bool is_letter(char32_t point);  // a letter, or a mark that belongs to one

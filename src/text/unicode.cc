@@ -44,12 +44,6 @@ char32_t code_point(std::string_view character) {
   return value;
 }
 
-void append_utf8(char32_t value, std::string& text) {
-  std::array<utf8proc_uint8_t, 4> bytes;
-  const auto count = utf8proc_encode_char(static_cast<utf8proc_int32_t>(value), bytes.data());
-  text.append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(count));
-}
-
 // All code points below U+0300 are their own normal form and combine with nothing before them.
 bool is_surely_nfc(std::string_view utf8) {
   return std::none_of(utf8.begin(), utf8.end(),
@@ -116,6 +110,12 @@ std::array<int16_t, 0x144> make_bytes() {
 }
 
 }  // namespace
+
+void append_utf8(char32_t value, std::string& text) {
+  std::array<utf8proc_uint8_t, 4> bytes;
+  const auto count = utf8proc_encode_char(static_cast<utf8proc_int32_t>(value), bytes.data());
+  text.append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(count));
+}
 
 Utf8Front utf8_front(std::string_view bytes) {
   using Kind = Utf8Front::Kind;

@@ -26,6 +26,9 @@ Utf8Front utf8_front(std::string_view bytes);  // `bytes` must not be empty
 // incomplete end, and returns how many bytes were used (at most 3 are left).
 size_t append_whole_characters(std::string_view bytes, std::string& text);
 
+// One character behind `text`.
+void append_utf8(char32_t value, std::string& text);
+
 // `bytes` with U+FFFD in place of all that is not UTF-8, as Python's decode(errors="replace").
 std::string with_replacements(std::string_view bytes);
 

@@ -3,15 +3,19 @@
 
 #include <charconv>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "formats/atomic_file.h"
 #include "formats/safetensors.h"
+#include "language/adapter_file.h"
 
 namespace fastvlm {
 namespace {
 
+constexpr const char* kMetricsFile = "metrics.jsonl";
+constexpr const char* kCheckpointFile = "checkpoint.safetensors";
 constexpr const char* kStepKey = "step";
 constexpr const char* kSettingPrefix = "setting.";
 
@@ -44,6 +48,38 @@ Status check_settings(const std::filesystem::path& path,
 
 }  // namespace
 
+std::vector<std::filesystem::path> RunFolder::files(const std::filesystem::path& path) {
+  return {path / kMetricsFile, path / kCheckpointFile, path / kAdapterConfigFile,
+          path / kAdapterTensorFile};
+}
+
+Status RunFolder::check(const std::filesystem::path& path, bool resume) {
+  constexpr char kOwn[] = "name a folder of its own for the run with --out";
+  std::error_code ignored;
+  const auto holds = [&](const char* name) {
+    return std::filesystem::exists(path / name, ignored);
+  };
+  if (holds("config.json")) {
+    return error(Code::kUsage, cat(path.string(), ": holds a checkpoint"), kOwn);
+  }
+  std::string first;  // line of the metrics
+  std::ifstream metrics(path / kMetricsFile);
+  std::getline(metrics, first);
+  if (!holds(kMetricsFile) && !holds(kCheckpointFile) && holds(kAdapterConfigFile)) {
+    return error(Code::kUsage, cat(path.string(), ": holds an adapter that is not of a run"), kOwn);
+  }
+  const auto step = nlohmann::json::parse(first, nullptr, false);
+  if (!first.empty() && !(step.is_object() && step.contains(kStepKey) && step.contains("loss"))) {
+    return error(Code::kUsage, cat((path / kMetricsFile).string(), ": is not the metrics of a run"),
+                 kOwn);
+  }
+  const bool lines =
+      holds(kMetricsFile) && std::filesystem::file_size(path / kMetricsFile, ignored) > 0;
+  if ((!lines && !holds(kCheckpointFile)) || resume) return {};
+  return error(Code::kUsage, cat(path.string(), ": holds a training run already"),
+               "go on with it with --resume, or give a new folder with --out");
+}
+
 Result<RunFolder> RunFolder::open(const std::filesystem::path& path, bool resume) {
   std::error_code failed;
   std::filesystem::create_directories(path, failed);
@@ -51,19 +87,16 @@ Result<RunFolder> RunFolder::open(const std::filesystem::path& path, bool resume
     return error(Code::kIo, cat(path.string(), ": cannot be made: ", failed.message()),
                  "give another folder with --out");
   }
+  FASTVLM_RETURN_IF_ERROR(check(path, resume));
   RunFolder folder;
   folder.path_ = path;
-  const std::filesystem::path metrics = path / "metrics.jsonl";
-  const bool lines =
-      std::filesystem::exists(metrics, failed) && std::filesystem::file_size(metrics, failed) > 0;
-  if ((lines || folder.has_checkpoint()) && !resume) {
-    return error(Code::kUsage, cat(path.string(), ": holds a training run already"),
-                 "go on with it with --resume, or give a new folder with --out");
-  }
-  FASTVLM_ASSIGN(folder.metrics_, KeptLines::open(metrics));
-  remove_abandoned_files(
-      path, {"checkpoint.safetensors", "adapter_model.safetensors", "adapter_config.json"});
+  FASTVLM_ASSIGN(folder.metrics_, KeptLines::open(path / kMetricsFile));
+  remove_abandoned_files(path, {kCheckpointFile, kAdapterTensorFile, kAdapterConfigFile});
   return folder;
+}
+
+std::filesystem::path RunFolder::checkpoint() const {
+  return path_ / kCheckpointFile;
 }
 
 bool RunFolder::has_checkpoint() const {

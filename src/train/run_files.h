@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/kept_lines.h"
@@ -20,12 +21,17 @@ using RunSettings = std::map<std::string, std::string>;
 
 class RunFolder {
  public:
-  // Makes the folder where it is missing, and locks it for as long as the object lives. Errors: it
-  // holds steps of a run and `resume` is false; another process is writing it.
+  // The files that a run writes into its folder.
+  static std::vector<std::filesystem::path> files(const std::filesystem::path& path);
+  // Whether a run may have this folder, which need not be there: to be asked before any work.
+  // kUsage: it holds a checkpoint, an adapter or metrics of something else, or steps of a run while
+  // `resume` is false.
+  static Status check(const std::filesystem::path& path, bool resume);
+  // Makes the folder where it is missing, and locks it for as long as the object lives. Errors:
+  // those of check(); another process is writing it.
   static Result<RunFolder> open(const std::filesystem::path& path, bool resume);
 
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  std::filesystem::path checkpoint() const;
   bool has_checkpoint() const;
 
   Status save(Trainer& trainer, const RunSettings& settings) const;

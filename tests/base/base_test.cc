@@ -5,6 +5,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "base/base64.h"
 #include "base/mapped_file.h"
 #include "base/result.h"
 #include "base/sha256.h"
@@ -94,6 +95,15 @@ TEST(ThreadPool, EveryShareIsDoneOnceWhoeverTakesIt) {
     pool.run([&](int share) { ++shares[static_cast<size_t>(share)]; });
     for (const int count : shares) ASSERT_EQ(count, repeat);
   }
+}
+
+TEST(Base64, IsThatOfTheStandard) {
+  const auto encoded = [](std::string_view text) { return base64(std::as_bytes(std::span(text))); };
+  EXPECT_EQ(encoded(""), "");
+  EXPECT_EQ(encoded("f"), "Zg==");
+  EXPECT_EQ(encoded("fo"), "Zm8=");
+  EXPECT_EQ(encoded("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(encoded("\xff\xfe\xfd"), "//79");
 }
 
 }  // namespace

@@ -115,8 +115,10 @@ TEST_F(Train, DoesNotDependOnTheNumberOfThreads) {
 }
 
 TEST_F(Train, OptionsFromAFile) {
-  std::ofstream(folder_ / "run.toml") << "learning_rate = 1e-3\nseed = 7\nno_shuffle = true\n"
-                                         "[lora]\nr = 2\ntargets = [\"q_proj\", \"v_proj\"]\n";
+  std::ofstream(folder_ / "run.toml")
+      << "# ........................................\nlearning_rate = 1e-3\nseed = 7\nno_shuffle = "
+         "true\n"
+         "[lora]\nr = 2\ntargets = [\"q_proj\", \"v_proj\"]\n";
   const test::Run run = train("a", {"--config", folder_ / "run.toml"});
   ASSERT_EQ(run.code, 0) << run.err;
   const auto config = nlohmann::json::parse(*read_text_file(folder_ / "a" / "adapter_config.json"));
@@ -135,6 +137,10 @@ TEST_F(Train, OptionsFromAFile) {
     EXPECT_THAT(bad.err, AllOf(HasSubstr("bad.toml:2: " + said), HasSubstr("\nhint: ")));
     EXPECT_FALSE(fs::exists(folder_ / "c"));
   };
+  std::string deep = "a";  // tables in tables
+  for (int i = 0; i < 50000; ++i) deep += ".a";
+  refused("\n[" + deep + "]\nx = 1\n", "expected at most 32 dots in a line");
+  refused("\nx = {" + deep + " = 1}\n", "expected at most 32 dots in a line");
   refused("\nlearning_rat = 1\n", "key `learning-rat`: no such option");
   refused("\nlearning_rate = \"fast\"\n", "key `learning-rate`: ");
   refused("\nlearning_rate = \n", "expected TOML");

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <fstream>
 
+#include "base/base64.h"
 #include "base/mapped_file.h"
 #include "base/sha256.h"
 #include "dataset/coco_teacher.h"
@@ -46,15 +47,6 @@ TeacherOptions options_for(const ChatServer& server) {
 std::span<const std::byte> picture() {
   static const auto kFile = MappedFile::open(test::golden("preprocess/tiny.png"));
   return kFile->bytes();
-}
-
-TEST(Base64, IsThatOfTheStandard) {
-  const auto encoded = [](std::string_view text) { return base64(std::as_bytes(std::span(text))); };
-  EXPECT_EQ(encoded(""), "");
-  EXPECT_EQ(encoded("f"), "Zg==");
-  EXPECT_EQ(encoded("fo"), "Zm8=");
-  EXPECT_EQ(encoded("foobar"), "Zm9vYmFy");
-  EXPECT_EQ(encoded("\xff\xfe\xfd"), "//79");
 }
 
 TEST(Teacher, AddressesAreCompleted) {
