@@ -13,11 +13,13 @@ import onnx_graph
 import onnx_int8
 import safetensors
 import yolo
-from programs import bench, checkpoint, detect_bench, ik_llama, llama, onnx_outputs, onnx_runtime, torch
+from programs import (bench, checkpoint, detect_bench, ik_llama, llama, lora_torch, onnx_outputs, onnx_runtime, torch,
+                      train_bench)
 from turns import WrongOutput
 
 THREADS = 2
 PROMPT, ANSWER = 320, 64
+LENGTH, SUPERVISED = 512, 232
 ATTENTION = {"MatMul", "Softmax"}
 
 
@@ -178,4 +180,23 @@ def gguf_file(setting):
     return path
 
 
-CONTESTS = {"yolo": detector, "s0": small_tower, "hd": large_tower, "language": language}
+# Fine-tuning
+
+def training(setting):
+    tests, contestants, ratios = {}, [], []
+    for batch, steps in ((1, 3), (8, 1)):
+        test = f"LoRA step {batch} x {LENGTH}"
+        tests[test] = batch * LENGTH
+        shape = (batch, LENGTH, SUPERVISED, THREADS, steps, test)
+        ours = [("fp32", "4 bits"), ("bf16", "4 bits"), ("bf16", "bf16")] if batch == 1 else [("bf16", "4 bits")]
+        contestants += [train_bench(setting, base, arithmetic, *shape) for arithmetic, base in ours]
+        contestants += [lora_torch(setting, arithmetic, *shape) for arithmetic in ("fp32", "bf16")]
+        ratios += [Ratio(test, THREADS, f"{arithmetic}, base {base}", f"PyTorch {peer}", 2.5 if arithmetic == "bf16" else 0)
+                   for arithmetic, base in ours for peer in ("fp32", "bf16")]
+    notes = ["Qwen2-0.5B, made-up weights; adapter of rank 128 on all linear layers of the blocks (70.4 million parameters), dropout "
+             f"0.1, AdamW; {SUPERVISED} of {LENGTH} positions supervised; every block run again on the way back",
+             "PyTorch holds the base as fp32 or bf16 (products by autocast), and sees the samples of a batch together"]
+    return Contest(tests, contestants, ratios, notes)
+
+
+CONTESTS = {"yolo": detector, "s0": small_tower, "hd": large_tower, "language": language, "train": training}

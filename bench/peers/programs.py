@@ -11,6 +11,7 @@ import numpy as np
 from turns import Contestant
 
 HERE = Path(__file__).resolve().parent
+TRAINING_BASES = {"4 bits": 4, "bf16": 16}
 
 
 @dataclasses.dataclass
@@ -54,11 +55,24 @@ def detect_bench(setting, picture, arithmetic, threads, repetitions, test):
     return Contestant(setting.versions["fastvlm"], arithmetic, threads, command, read)
 
 
-def checkpoint(setting, kind):
-    """Made-up weights of real shapes, 4 bits."""
-    folder = setting.work / kind
+def train_bench(setting, base, arithmetic, batch, length, supervised, threads, steps, test):
+    folder = checkpoint(setting, "s0-0.5b", TRAINING_BASES[base])
+    command = [setting.build / "train_bench", folder, arithmetic, *map(str, (batch, length, supervised, threads, steps))]
+    return Contestant(setting.versions["fastvlm"], f"{arithmetic}, base {base}", threads, command, reader({test: "step"}))
+
+
+def lora_torch(setting, arithmetic, batch, length, supervised, threads, steps, test, **more):
+    options = json.dumps({"batch": batch, "length": length, "supervised": supervised, "threads": threads, "steps": steps,
+                          "arithmetic": arithmetic, **more})
+    command = ["/usr/bin/python3", HERE / "lora_torch.py", options]
+    return Contestant(setting.versions["torch"], arithmetic, threads, command, reader({test: "step"}))
+
+
+def checkpoint(setting, kind, bits=4):
+    """Made-up weights of real shapes."""
+    folder = setting.work / (kind if bits == 4 else f"{kind}-{bits}bit")
     if not (folder / "config.json").exists():
-        command = [setting.build / "fastvlm", "dev", "make-checkpoint", "--kind", kind, "--bits", "4", "--out", folder]
+        command = [setting.build / "fastvlm", "dev", "make-checkpoint", "--kind", kind, "--bits", str(bits), "--out", folder]
         subprocess.run(command, check=True, stdout=2)
     return folder
 

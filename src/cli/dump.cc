@@ -237,12 +237,12 @@ Status dump_language(const DumpCommand& command, const Checkpoint& checkpoint, c
   std::vector<std::vector<float>> hidden(static_cast<size_t>(language.config().layers) + 1);
   std::vector<float> logits;
   KvCache cache(language.config(), count);
-  FASTVLM_RETURN_IF_ERROR(
-      language.forward(cache, rows.data(), count, Qwen2::Logits::kAll, logits, pool,
-                       [&hidden](int64_t layer, const float* values, int64_t n, int64_t w) {
-                         auto& all = hidden[static_cast<size_t>(layer)];
-                         all.insert(all.end(), values, values + n * w);
-                       }));
+  FASTVLM_RETURN_IF_ERROR(language.forward(
+      cache, rows.data(), count, Qwen2::Logits::kAll, logits, pool,
+      {.hidden = [&hidden](int64_t layer, const float* values, int64_t n, int64_t w) {
+        auto& all = hidden[static_cast<size_t>(layer)];
+        all.insert(all.end(), values, values + n * w);
+      }}));
   for (size_t layer = 0; layer < hidden.size(); ++layer) {
     tensors.add(cat("hidden_", layer), DType::kF32, {count, width}, hidden[layer]);
   }

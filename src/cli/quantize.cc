@@ -4,9 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "caption/engine.h"
+#include "caption/picture_list.h"
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
+#include "cli/progress.h"
+#include "image/decode.h"
+#include "image/preprocess.h"
 #include "quantize/comparison.h"
 #include "quantize/export.h"
 #include "quantize/export_keys.h"
@@ -22,6 +27,7 @@ struct QuantizeCommand {
   std::string layout = "apple";
   std::string recipe = "uniform";
   std::string quantizer = "mlx";
+  std::string pictures;  // folder, to calibrate on
   AffineSettings settings;
   bool verify = false;
   bool json = false;
@@ -92,7 +98,44 @@ std::string as_json(const Outcome& outcome, const QuantizeCommand& command) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+// What the language model's layers read while it captions pictures.
+Result<Importance> calibrate(const QuantizeCommand& command, const std::filesystem::path& model,
+                             ThreadPool& pool) {
+  FASTVLM_ASSIGN(const std::vector<Picture> pictures,
+                 find_pictures(Selection{.places = {command.pictures}}));
+  EngineOptions options;
+  options.model = model;
+  options.vision_tower = command.model.tower_path();
+  options.language = Arithmetic::kF32;
+  FASTVLM_ASSIGN(const std::shared_ptr<const Engine> engine, Engine::load(options, pool));
+  FASTVLM_ASSIGN(const std::shared_ptr<const Qwen2> language, engine->language(pool));
+  Session session(engine, pool);
+  const CaptionRequest request;
+  Importance importance;
+  Progress progress(false);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    progress.show([&](double) { return cat("pictures read: ", i, " of ", pictures.size()); });
+    FASTVLM_ASSIGN(const Image picture, load_image(pictures[i].path));
+    FASTVLM_ASSIGN(const Caption caption, session.caption(picture, request));
+    FASTVLM_ASSIGN(
+        std::vector<TokenId> ids,
+        conversation_ids(engine->tokenizer(), question_text({}, request.prompt), request.order));
+    FASTVLM_RETURN_IF_ERROR(append_answer(engine->tokenizer(), caption.text, ids));
+    Timings ignored;
+    FASTVLM_ASSIGN(const Tokens tokens,
+                   engine->see(preprocess(picture, engine->preprocessing()), pool, ignored));
+    FASTVLM_ASSIGN(const std::vector<float> rows, splice(*language, ids, tokens));
+    FASTVLM_RETURN_IF_ERROR(importance.add(*language, rows, pool));
+  }
+  return importance;
+}
+
 Result<Outcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
+  const Quantizer quantizer = command.quantizer == "mlx" ? Quantizer::kMlx : Quantizer::kSearch;
+  if (!command.pictures.empty() && quantizer == Quantizer::kMlx) {
+    return error(Code::kUsage, "--calibrate: MLX's own bits depend on the weights alone",
+                 "add --quantizer search");
+  }
   FASTVLM_ASSIGN(const auto found, find_model(command.model.model));
   FASTVLM_ASSIGN(const Checkpoint source,
                  Checkpoint::open(found.folder, {command.model.tower_path()}));
@@ -100,9 +143,14 @@ Result<Outcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
   outcome.layout = command.layout == "apple" ? Layout::kMlxPatch : Layout::kMlxVlm;
   FASTVLM_ASSIGN(const Recipe recipe,
                  make_recipe(command.recipe, command.settings, source.config().language.tied));
-  const Quantizer quantizer = command.quantizer == "mlx" ? Quantizer::kMlx : Quantizer::kSearch;
-  FASTVLM_ASSIGN(outcome.report,
-                 export_quantized(source, command.out, {outcome.layout, recipe, quantizer}, pool));
+  ExportOptions options{outcome.layout, recipe, quantizer};
+  FASTVLM_RETURN_IF_ERROR(check_export(source, command.out, options));
+  Importance importance;
+  if (!command.pictures.empty()) {
+    FASTVLM_ASSIGN(importance, calibrate(command, found.folder, pool));
+    options.importance = &importance;
+  }
+  FASTVLM_ASSIGN(outcome.report, export_quantized(source, command.out, options, pool));
   if (!command.verify) return outcome;
   FASTVLM_ASSIGN(outcome.problems, check_export_keys(command.out, outcome.layout));
   FASTVLM_ASSIGN(const Checkpoint written, Checkpoint::open(command.out));
@@ -147,6 +195,9 @@ void add_quantize(CLI::App& program, Command& chosen) {
                   "MLX's own bits, or a search for scales with a smaller error")
       ->check(CLI::IsMember({"mlx", "search"}))
       ->capture_default_str();
+  app->add_option("--calibrate", command->pictures,
+                  "Folder of pictures: inputs that are large while the model captions them ask for "
+                  "closer weights (--quantizer search)");
   app->add_flag("--verify", command->verify,
                 "Compare with the source, and with what other programs look for (exit code 4)");
   app->add_flag("--json", command->json, "One JSON object");

@@ -99,14 +99,15 @@ Status Qwen2::embed(std::span<const int32_t> ids, float* out) const {
 }
 
 Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
-                      std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink) const {
+                      std::vector<float>& logits, ThreadPool& pool,
+                      const Watchers& watchers) const {
   const int64_t wanted = want == Logits::kAll ? n : want == Logits::kLast ? 1 : 0;
   logits.resize(static_cast<size_t>(wanted * config_.vocab_size));
-  return forward(cache, rows, n, wanted, logits.data(), pool, sink);
+  return forward(cache, rows, n, wanted, logits.data(), pool, watchers);
 }
 
 Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
-                      ThreadPool& pool, const HiddenSink& sink) const {
+                      ThreadPool& pool, const Watchers& watchers) const {
   if (n < 1 || n > cache.capacity() - cache.length()) {
     return error(Code::kLimit,
                  cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
@@ -118,9 +119,9 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t want
     const int64_t count = std::min(n - begin, kChunkRows);
     const int64_t first_wanted = std::max(n - wanted - begin, int64_t{0});
     const int64_t outputs = std::max(count - first_wanted, int64_t{0});
-    const int64_t keep = sink ? count : outputs;
+    const int64_t keep = watchers ? count : outputs;
     std::copy_n(rows + begin * config_.hidden_size, count * config_.hidden_size, scratch.x);
-    run_chunk(cache, scratch, count, keep, pool, sink);
+    run_chunk(cache, scratch, count, keep, pool, watchers);
     if (outputs == 0) continue;
     const int64_t row = begin + count - outputs - (n - wanted);
     matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
@@ -130,27 +131,27 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t want
 }
 
 void Qwen2::run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep,
-                      ThreadPool& pool, const HiddenSink& sink) const {
+                      ThreadPool& pool, const Watchers& watchers) const {
   const int64_t hidden = config_.hidden_size;
   for (int64_t i = 0; i < config_.layers; ++i) {
-    if (sink) sink(i, scratch.x, n, hidden);
+    if (watchers.hidden) watchers.hidden(i, scratch.x, n, hidden);
     // Nothing reads the last block's output but the final norm: there, most rows only leave their
     // keys and values behind.
     const int64_t outputs = i + 1 == config_.layers ? keep : n;
     const Layer& layer = layers_[static_cast<size_t>(i)];
-    attend(layer, i, cache, scratch, n, outputs, pool);
-    feed_forward(layer, scratch, n - outputs, outputs, pool);
+    attend(layer, i, cache, scratch, n, outputs, pool, watchers.inputs);
+    feed_forward(layer, i, scratch, n - outputs, outputs, pool, watchers.inputs);
   }
   cache.length_ += n;
   if (keep == 0) return;
   rms_norm(pool, scratch.x + (n - keep) * hidden, keep, hidden, final_norm_.data(),
            config_.rms_norm_eps, scratch.normed);
-  if (sink) sink(config_.layers, scratch.normed, keep, hidden);
+  if (watchers.hidden) watchers.hidden(config_.layers, scratch.normed, keep, hidden);
 }
 
 // x[n - keep ..] += o(attention(q, k, v)); keys and values of all n rows go to the cache.
 void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
-                   int64_t n, int64_t keep, ThreadPool& pool) const {
+                   int64_t n, int64_t keep, ThreadPool& pool, const InputSink& inputs) const {
   const int64_t hidden = config_.hidden_size;
   const int64_t q_width = config_.heads * config_.head_dim;
   const int64_t kv_width = config_.kv_heads * config_.head_dim;
@@ -160,6 +161,7 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
 
   rms_norm(pool, scratch.x, n, hidden, layer.attention_norm.data(), config_.rms_norm_eps,
            scratch.normed);
+  if (inputs) inputs(index, LoraTarget::kQ, scratch.normed, n, hidden);
   const Output outputs[] = {output(layer.k.weights, layer.k.bias, scratch.k),
                             output(layer.v.weights, layer.v.bias, scratch.v),
                             output(layer.q.weights, layer.q.bias, scratch.q)};
@@ -186,18 +188,20 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
                                 .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                                 .causal = true};
   attention(pool, shape, scratch.q, q_width, memory, scratch.attended, q_width);
+  if (inputs) inputs(index, LoraTarget::kO, scratch.attended, keep, q_width);
   float* x = scratch.x + skipped * hidden;
   multiply_add(pool, scratch.attended, keep, layer.o.weights, x);
   adapt(pool, scratch.attended, keep, layer.o, scratch.inner, x);
 }
 
 // x[begin .. begin + rows] += down(silu(gate(x)) * up(x)), x normed first.
-void Qwen2::feed_forward(const Layer& layer, const Scratch& scratch, int64_t begin, int64_t rows,
-                         ThreadPool& pool) const {
+void Qwen2::feed_forward(const Layer& layer, int64_t index, const Scratch& scratch, int64_t begin,
+                         int64_t rows, ThreadPool& pool, const InputSink& inputs) const {
   if (rows == 0) return;
   float* x = scratch.x + begin * config_.hidden_size;
   rms_norm(pool, x, rows, config_.hidden_size, layer.mlp_norm.data(), config_.rms_norm_eps,
            scratch.normed);
+  if (inputs) inputs(index, LoraTarget::kGate, scratch.normed, rows, config_.hidden_size);
   if (layer.gate.adapter || layer.up.adapter) {
     const Output outputs[] = {output(layer.gate.weights, {}, scratch.gated),
                               output(layer.up.weights, {}, scratch.up)};
@@ -209,6 +213,7 @@ void Qwen2::feed_forward(const Layer& layer, const Scratch& scratch, int64_t beg
     gated_matmul(pool, scratch.normed, rows, config_.hidden_size, layer.gate.weights,
                  layer.up.weights, scratch.gated);
   }
+  if (inputs) inputs(index, LoraTarget::kDown, scratch.gated, rows, config_.intermediate_size);
   multiply_add(pool, scratch.gated, rows, layer.down.weights, x);
   adapt(pool, scratch.gated, rows, layer.down, scratch.inner, x);
 }

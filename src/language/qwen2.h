@@ -29,6 +29,19 @@ namespace fastvlm {
 using HiddenSink =
     std::function<void(int64_t layer, const float* hidden, int64_t rows, int64_t width)>;
 
+// Receives what the linear layers of a block read, [rows, width]: q, k and v together (as kQ), o,
+// gate and up together (as kGate), down. Once a chunk.
+using InputSink = std::function<void(int64_t layer, LoraTarget first, const float* inputs,
+                                     int64_t rows, int64_t width)>;
+
+// Who watches a pass. With either all rows run through all blocks.
+struct Watchers {
+  HiddenSink hidden = {};
+  InputSink inputs = {};
+
+  explicit operator bool() const { return hidden || inputs; }
+};
+
 // kLimit unless a prompt and an answer of these lengths fit into `limit` positions; kUsage when one
 // of them is below 1.
 Status check_positions(int64_t limit, int64_t prompt_tokens, int64_t max_tokens);
@@ -63,10 +76,10 @@ class Qwen2 {
   // appends them to it. `logits` becomes [0 | 1 | n, vocab_size]. kLimit when the cache has no
   // room.
   Status forward(KvCache& cache, const float* rows, int64_t n, Logits want,
-                 std::vector<float>& logits, ThreadPool& pool, const HiddenSink& sink = {}) const;
+                 std::vector<float>& logits, ThreadPool& pool, const Watchers& watchers = {}) const;
   // The same with the logits of the last `wanted` rows (0 .. n), [wanted, vocab_size].
   Status forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
-                 ThreadPool& pool, const HiddenSink& sink = {}) const;
+                 ThreadPool& pool, const Watchers& watchers = {}) const;
 
   // Adds a LoRA adapter to the linear layers, `strength` times, at f32; the weights stay as they
   // are. kUsage when the model has one already, kInvalid when it is of another shape.
@@ -106,11 +119,11 @@ class Qwen2 {
 
   // Runs n rows of scratch.x through all layers; afterwards the last `keep` of them are the output.
   void run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep, ThreadPool& pool,
-                 const HiddenSink& sink) const;
+                 const Watchers& watchers) const;
   void attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
-              int64_t n, int64_t keep, ThreadPool& pool) const;
-  void feed_forward(const Layer& layer, const Scratch& scratch, int64_t begin, int64_t rows,
-                    ThreadPool& pool) const;
+              int64_t n, int64_t keep, ThreadPool& pool, const InputSink& inputs) const;
+  void feed_forward(const Layer& layer, int64_t index, const Scratch& scratch, int64_t begin,
+                    int64_t rows, ThreadPool& pool, const InputSink& inputs) const;
 
   LanguageConfig config_;
   int64_t context_limit_ = 0;

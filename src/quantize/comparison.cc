@@ -41,12 +41,12 @@ Result<Outputs> run(const Checkpoint& checkpoint, const std::vector<std::vector<
     FASTVLM_RETURN_IF_ERROR(model.embed(ids, rows.data()));
     KvCache cache(config, n);
     std::vector<float> logits;
-    FASTVLM_RETURN_IF_ERROR(
-        model.forward(cache, rows.data(), n, Qwen2::Logits::kAll, logits, pool,
-                      [&](int64_t layer, const float* hidden, int64_t count, int64_t width) {
-                        auto& all = outputs.hidden[static_cast<size_t>(layer)];
-                        all.insert(all.end(), hidden, hidden + count * width);
-                      }));
+    FASTVLM_RETURN_IF_ERROR(model.forward(
+        cache, rows.data(), n, Qwen2::Logits::kAll, logits, pool,
+        {.hidden = [&](int64_t layer, const float* hidden, int64_t count, int64_t width) {
+          auto& all = outputs.hidden[static_cast<size_t>(layer)];
+          all.insert(all.end(), hidden, hidden + count * width);
+        }}));
     outputs.logits.insert(outputs.logits.end(), logits.begin(), logits.end());
   }
   return outputs;

@@ -48,6 +48,30 @@ std::vector<float> channels_last(const std::vector<float>& values,
   return out;
 }
 
+Status check_source(const Checkpoint& source, Layout layout) {
+  const std::string folder = source.folder().string();
+  if (source.config().quantization) {
+    return error(Code::kUsage, cat(folder, ": is quantised already"),
+                 "quantise the float checkpoint that it was made from");
+  }
+  if (!source.has_language()) {
+    return error(Code::kUsage, cat(folder, ": has no language model"), "name a whole checkpoint");
+  }
+  if (layout != Layout::kMlxVlm) return {};
+  if (!source.has_vision()) {
+    return error(Code::kUsage, cat(folder, ": has no tower, and mlx-vlm keeps it with the model"),
+                 "give --vision-tower, or take --layout apple");
+  }
+  const std::vector<std::string> names = source.names();
+  const auto branch = std::find_if(names.begin(), names.end(), [](const std::string& name) {
+    return is_of_tower(name) && name.find(".rbr_") != std::string::npos;
+  });
+  if (branch == names.end()) return {};
+  return error(Code::kUsage,
+               cat(source.origin(*branch), ": a tower in training form, which mlx-vlm cannot read"),
+               "give a tower in inference form with --vision-tower, or take --layout apple");
+}
+
 class Exporter {
  public:
   Exporter(const Checkpoint& source, const ExportOptions& options, ThreadPool& pool)
@@ -56,7 +80,6 @@ class Exporter {
   Result<ExportReport> run(const fs::path& out);
 
  private:
-  Status check() const;
   void plan();
   Status write_file(const fs::path& path, const std::vector<Planned>& tensors);
   Status append(SafetensorsWriter& writer, const Planned& tensor);
@@ -69,31 +92,6 @@ class Exporter {
   std::vector<Planned> tower_;  // in a file of its own
   ExportReport report_;
 };
-
-Status Exporter::check() const {
-  const std::string folder = source_.folder().string();
-  if (source_.config().quantization) {
-    return error(Code::kUsage, cat(folder, ": is quantised already"),
-                 "quantise the float checkpoint that it was made from");
-  }
-  if (!source_.has_language()) {
-    return error(Code::kUsage, cat(folder, ": has no language model"), "name a whole checkpoint");
-  }
-  if (options_.layout != Layout::kMlxVlm) return {};
-  if (!source_.has_vision()) {
-    return error(Code::kUsage, cat(folder, ": has no tower, and mlx-vlm keeps it with the model"),
-                 "give --vision-tower, or take --layout apple");
-  }
-  const std::vector<std::string> names = source_.names();
-  const auto branch = std::find_if(names.begin(), names.end(), [](const std::string& name) {
-    return is_of_tower(name) && name.find(".rbr_") != std::string::npos;
-  });
-  if (branch == names.end()) return {};
-  return error(
-      Code::kUsage,
-      cat(source_.origin(*branch), ": a tower in training form, which mlx-vlm cannot read"),
-      "give a tower in inference form with --vision-tower, or take --layout apple");
-}
 
 void Exporter::plan() {
   const bool vlm = options_.layout == Layout::kMlxVlm;
@@ -120,6 +118,8 @@ Status Exporter::append_quantized(SafetensorsWriter& writer, const Planned& tens
   FASTVLM_ASSIGN(const MatrixSource matrix, source_.matrix(tensor.name, tensor.shape[0], cols));
   const AffineSettings& settings = *tensor.settings;
   const bool search = options_.quantizer == Quantizer::kSearch;
+  std::vector<float> importance;
+  if (options_.importance != nullptr) importance = options_.importance->of(tensor.name);
   std::atomic<bool> fits = true;
   const RowSource row = [&](int64_t index, float* values) {
     row_to_f32(matrix, index, values);
@@ -134,8 +134,8 @@ Status Exporter::append_quantized(SafetensorsWriter& writer, const Planned& tens
   const RowQuantizer quantize = [&](const float* values, uint32_t* words, float* scales,
                                     float* biases) {
     if (search) {
-      search_affine_row(values, nullptr, cols, settings.bits, settings.group, words, scales,
-                        biases);
+      search_affine_row(values, importance.empty() ? nullptr : importance.data(), cols,
+                        settings.bits, settings.group, words, scales, biases);
     } else {
       quantize_affine_row(values, cols, settings.bits, settings.group, words, scales, biases);
     }
@@ -181,8 +181,7 @@ Status Exporter::write_file(const fs::path& path, const std::vector<Planned>& te
 }
 
 Result<ExportReport> Exporter::run(const fs::path& out) {
-  FASTVLM_RETURN_IF_ERROR(check());
-  FASTVLM_RETURN_IF_ERROR(make_empty_folder(out));
+  FASTVLM_RETURN_IF_ERROR(check_export(source_, out, options_));
   plan();
   if (!tower_.empty()) FASTVLM_RETURN_IF_ERROR(write_file(out / kTowerFileName, tower_));
   FASTVLM_RETURN_IF_ERROR(write_file(out / "model.safetensors", model_));
@@ -192,6 +191,11 @@ Result<ExportReport> Exporter::run(const fs::path& out) {
 }
 
 }  // namespace
+
+Status check_export(const Checkpoint& source, const fs::path& out, const ExportOptions& options) {
+  FASTVLM_RETURN_IF_ERROR(check_source(source, options.layout));
+  return make_empty_folder(out);
+}
 
 Result<ExportReport> export_quantized(const Checkpoint& source, const fs::path& out,
                                       const ExportOptions& options, ThreadPool& pool) {

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "formats/checkpoint.h"
+#include "quantize/importance.h"
 #include "quantize/recipe.h"
 
 namespace fastvlm {
@@ -26,6 +27,8 @@ struct ExportOptions {
   Layout layout = Layout::kMlxPatch;  // or kMlxVlm
   Recipe recipe;
   Quantizer quantizer = Quantizer::kMlx;
+  // Of the inputs, for kSearch; null: all matter alike. Must outlive the export.
+  const Importance* importance = nullptr;
 };
 
 struct ExportReport {
@@ -37,6 +40,11 @@ struct ExportReport {
   std::vector<std::string>
       left_out;  // of the source's matrices, those whose width no group divides
 };
+
+// What export_quantized() would refuse before it writes anything, the folder included, which is
+// made: to be asked before other work.
+Status check_export(const Checkpoint& source, const std::filesystem::path& out,
+                    const ExportOptions& options);
 
 // Writes `out`, which must be absent or empty: model.safetensors, config.json, the tokenizer and
 // processor files of `source`, and, with kMlxPatch, the tower as vision_tower.safetensors beside

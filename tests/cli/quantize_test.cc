@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/mapped_file.h"
 #include "cli/program.h"
 #include "support/tiny_model.h"
 
@@ -50,6 +51,33 @@ TEST_F(QuantizeTest, WhatOthersCannotReadIsSaid) {
   EXPECT_EQ(report["quantizer"], "search");
   EXPECT_THAT(report["verification"]["problems"][0], HasSubstr("which Apple's app does not read"));
   EXPECT_EQ(report["verification"]["layers"].size(), 3U);
+}
+
+TEST_F(QuantizeTest, PicturesSayWhichWeightsMatter) {
+  std::filesystem::create_directory(folder_ / "pictures");
+  std::filesystem::copy(std::string(FASTVLM_SOURCE_DIR) + "/examples/fish-underwater.jpg",
+                        folder_ / "pictures");
+  const std::vector<std::string> search = {"quantize", "--model", "tiny", "--quantizer", "search"};
+  std::vector<std::string> weights;
+  for (const std::string out : {"alike", "weighted", "again"}) {
+    std::vector<std::string> arguments = search;
+    arguments.insert(arguments.end(), {"--out", out});
+    if (out != "alike") arguments.insert(arguments.end(), {"--calibrate", "pictures"});
+    const test::Run made = run(arguments);
+    ASSERT_EQ(made.code, 0) << made.err;
+    weights.push_back(*read_text_file(folder_ / out / "model.safetensors"));
+  }
+  EXPECT_NE(weights[1], weights[0]);
+  EXPECT_EQ(weights[1], weights[2]);
+
+  const test::Run alone =
+      run({"quantize", "--model", "tiny", "--out", "x", "--calibrate", "pictures"});
+  EXPECT_EQ(alone.code, 1);
+  EXPECT_THAT(alone.err, HasSubstr("add --quantizer search"));
+  const test::Run empty = run({"quantize", "--model", "tiny", "--quantizer", "search", "--out", "x",
+                               "--calibrate", "nowhere"});
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_THAT(empty.err, HasSubstr("nowhere"));
 }
 
 TEST_F(QuantizeTest, WrongUse) {

@@ -72,13 +72,13 @@ TEST_P(Qwen2Golden, ImagePromptMatchesLayerByLayer) {
   int64_t layers_seen = 0;
   const Status status = model.forward(
       cache, rows.data(), n, Qwen2::Logits::kAll, logits, pool_,
-      [&](int64_t layer, const float* hidden, int64_t count, int64_t width) {
+      {.hidden = [&](int64_t layer, const float* hidden, int64_t count, int64_t width) {
         const std::vector<float> want = golden.floats(cat("mm/hidden_", layer));
         EXPECT_LE(test::largest_difference({hidden, static_cast<size_t>(count * width)}, want),
                   kLogits)
             << "hidden " << layer;
         EXPECT_EQ(layer, layers_seen++);
-      });
+      }});
   ASSERT_TRUE(status.ok()) << status.message;
   EXPECT_EQ(layers_seen, model.config().layers + 1);
   EXPECT_LE(test::largest_difference(logits, golden.floats("mm/logits")), kLogits);

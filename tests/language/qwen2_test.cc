@@ -64,12 +64,12 @@ TEST(Qwen2, ALongPromptRunsInChunks) {
   KvCache cache(model.config(), n);
   std::vector<float> logits;
   std::vector<int64_t> hidden_rows(static_cast<size_t>(model.config().layers) + 1);
-  ASSERT_TRUE(model
-                  .forward(cache, rows.data(), n, Qwen2::Logits::kAll, logits, pool,
-                           [&](int64_t layer, const float*, int64_t count, int64_t) {
-                             hidden_rows[static_cast<size_t>(layer)] += count;
-                           })
-                  .ok());
+  ASSERT_TRUE(
+      model
+          .forward(cache, rows.data(), n, Qwen2::Logits::kAll, logits, pool,
+                   {.hidden = [&](int64_t layer, const float*, int64_t count,
+                                  int64_t) { hidden_rows[static_cast<size_t>(layer)] += count; }})
+          .ok());
   const auto vocab = static_cast<size_t>(model.config().vocab_size);
   ASSERT_EQ(logits.size(), static_cast<size_t>(n) * vocab);
   EXPECT_LE(largest_difference(std::span(logits).last(vocab), whole), kSame);
@@ -92,7 +92,7 @@ TEST(Qwen2, WatchingHiddenRowsDoesNotChangeLogits) {
   std::vector<float> logits;
   ASSERT_TRUE(model
                   .forward(cache, rows.data(), n, Qwen2::Logits::kLast, logits, pool,
-                           [](int64_t, const float*, int64_t, int64_t) {})
+                           {.hidden = [](int64_t, const float*, int64_t, int64_t) {}})
                   .ok());
   EXPECT_LE(largest_difference(logits, in_pieces(model, rows, {n}, pool)), kSame);
 }
