@@ -4,8 +4,8 @@
 // Engine is a model and never changes, a Session is one timeline. Non-goals: reading picture files,
 // printing, chat without an image.
 //
-// Threads: any number of sessions may use one engine, each with its own ThreadPool and called by
-// one thread at a time.
+// Threads: any number of sessions may use one engine, each called by one thread at a time, with its
+// own ThreadPool or with a SharedPool.
 #pragma once
 
 #include <filesystem>
@@ -24,6 +24,7 @@
 #include "formats/checkpoint.h"
 #include "image/preprocess.h"
 #include "kernels/precision.h"
+#include "language/compute.h"
 #include "language/drafter.h"
 #include "language/qwen2.h"
 #include "text/tokenizer.h"
@@ -167,8 +168,9 @@ class Engine {
 
 class Session {
  public:
-  // The pool must outlive the session.
-  Session(std::shared_ptr<const Engine> engine, ThreadPool& pool);
+  // A pool of its own, or one that it shares with other sessions (language/compute.h); either must
+  // outlive the session.
+  Session(std::shared_ptr<const Engine> engine, Compute compute);
 
   // What caption() would refuse whatever the image: to be asked once before many.
   Status check_request(const CaptionRequest& request) const;
@@ -190,7 +192,7 @@ class Session {
   int64_t forget_all_but(std::span<const float> rows, int64_t count);
 
   std::shared_ptr<const Engine> engine_;
-  ThreadPool* pool_;
+  Compute compute_;
   std::optional<KvCache> cache_;
   std::vector<float> kept_rows_;  // of the prompt that cache_ begins with; empty: not known
   std::optional<Drafter> drafter_;

@@ -107,8 +107,8 @@ struct Session::Prompt {
   }
 };
 
-Session::Session(std::shared_ptr<const Engine> engine, ThreadPool& pool)
-    : engine_(std::move(engine)), pool_(&pool), drafter_(engine_->drafter()) {}
+Session::Session(std::shared_ptr<const Engine> engine, Compute compute)
+    : engine_(std::move(engine)), compute_(compute), drafter_(engine_->drafter()) {}
 
 Result<Session::Prompt> Session::prepare(const CaptionRequest& request) const {
   FASTVLM_RETURN_IF_ERROR(check(request.sampling));
@@ -156,14 +156,22 @@ Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   const Image pixels = preprocess(image, preprocessing);
   timings.preprocess_seconds = watch.lap();
   TokenCache& cache = engine_->token_cache();
-  if (!cache.keeps_any()) return engine_->see(pixels, *pool_, timings);
+  Tokens seen;
+  const auto see = [&](ThreadPool& pool) -> Status {
+    FASTVLM_ASSIGN(seen, engine_->see(pixels, pool, timings));
+    return {};
+  };
+  if (!cache.keeps_any()) {
+    FASTVLM_RETURN_IF_ERROR(compute_.alone(see));
+    return seen;
+  }
   FASTVLM_ASSIGN(const std::string key, engine_->token_key(pixels));
   std::optional<Tokens> known =
       cache.find(key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
   timings.load_seconds += watch.lap();
   timings.vision_kept = known.has_value();
   if (known) return std::move(*known);
-  FASTVLM_ASSIGN(Tokens seen, engine_->see(pixels, *pool_, timings));
+  FASTVLM_RETURN_IF_ERROR(compute_.alone(see));
   cache.put(key, seen);
   return seen;
 }
@@ -216,15 +224,19 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::vect
   const float* const from = rows.data() + kept * language.config().hidden_size;
   Decoded decoded;
   if (request.beams > 1) {
-    FASTVLM_ASSIGN(decoded,
-                   beam_search(language, cache, from, rest, request.beams, options, *pool_));
+    FASTVLM_RETURN_IF_ERROR(compute_.alone([&](ThreadPool& pool) -> Status {
+      FASTVLM_ASSIGN(decoded,
+                     beam_search(language, cache, from, rest, request.beams, options, pool));
+      return {};
+    }));
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
     options.on_token = [&sink](TokenId id) { return sink.push(id); };
     Guide* guide = prompt.guide();
-    FASTVLM_ASSIGN(decoded, guide == nullptr ? decode(language, cache, from, rest, options, *pool_)
-                                             : decode_guided(language, cache, from, rest, *guide,
-                                                             options, *pool_));
+    FASTVLM_ASSIGN(decoded,
+                   guide == nullptr
+                       ? decode(language, cache, from, rest, options, compute_)
+                       : decode_guided(language, cache, from, rest, *guide, options, compute_));
   }
   sink.finish();
   kept_rows_ = std::move(rows);
@@ -238,7 +250,11 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
   Stopwatch watch;
-  FASTVLM_ASSIGN(const auto language, engine_->language(*pool_));
+  std::shared_ptr<const Qwen2> language;
+  FASTVLM_RETURN_IF_ERROR(compute_.alone([&](ThreadPool& pool) -> Status {
+    FASTVLM_ASSIGN(language, engine_->language(pool));
+    return {};
+  }));
   caption.timings.load_seconds += watch.lap();
   FASTVLM_ASSIGN(std::vector<float> rows, splice(*language, prompt.ids, projected));
   FASTVLM_ASSIGN(const Decoded decoded,

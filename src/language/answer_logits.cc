@@ -8,13 +8,13 @@
 namespace fastvlm {
 
 AnswerLogits::AnswerLogits(const Qwen2& model, KvCache& cache, std::span<const float> prompt_rows,
-                           int64_t max_tokens, Drafter* drafter, ThreadPool& pool)
+                           int64_t max_tokens, Drafter* drafter, Compute compute)
     : model_(model),
       cache_(cache),
       prompt_rows_(prompt_rows),
       max_tokens_(static_cast<size_t>(max_tokens)),
       drafter_(model.rows_are_independent() ? drafter : nullptr),
-      pool_(pool) {}
+      compute_(compute) {}
 
 Status AnswerLogits::start() {
   FASTVLM_RETURN_IF_ERROR(run(prompt_rows_, 1));
@@ -92,8 +92,8 @@ Status AnswerLogits::run(std::span<const float> rows, size_t outputs) {
   const size_t needed = outputs * static_cast<size_t>(model_.config().vocab_size);
   if (logits_.size() < needed) logits_.resize(needed);  // never smaller: growing clears
   outputs_ = outputs;
-  return model_.forward(cache_, rows.data(), count, static_cast<int64_t>(outputs), logits_.data(),
-                        pool_);
+  return compute_.forward(model_, cache_, rows.data(), count, static_cast<int64_t>(outputs),
+                          logits_.data());
 }
 
 void AnswerLogits::keep_only(std::span<const int32_t> ids) {

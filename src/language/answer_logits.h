@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "language/compute.h"
 #include "language/drafter.h"
 #include "language/kv_cache.h"
 #include "language/qwen2.h"
@@ -25,7 +26,7 @@ class AnswerLogits {
   // independent (Qwen2::rows_are_independent): elsewhere a draft might change a number. All
   // arguments must outlive this.
   AnswerLogits(const Qwen2& model, KvCache& cache, std::span<const float> prompt_rows,
-               int64_t max_tokens, Drafter* drafter, ThreadPool& pool);
+               int64_t max_tokens, Drafter* drafter, Compute compute);
 
   // Runs the prompt. Comes first, once.
   Status start();
@@ -50,7 +51,7 @@ class AnswerLogits {
   std::span<const float> prompt_rows_;
   size_t max_tokens_;
   Drafter* drafter_;
-  ThreadPool& pool_;
+  Compute compute_;
   int64_t prompt_length_ = 0;  // rows of the cache before the answer
   std::vector<int32_t> ids_;   // that the cache holds behind the prompt
   size_t settled_ = 0;         // of ids_ that were no drafts, or were found right

@@ -62,11 +62,11 @@ size_t length_before_repeats(std::span<const int32_t> ids) {
 }
 
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                       const DecodingOptions& options, ThreadPool& pool) {
+                       const DecodingOptions& options, Compute compute) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   const auto prompt_size = static_cast<size_t>(n * model.config().hidden_size);
   AnswerLogits logits(model, cache, {prompt_rows, prompt_size}, options.max_tokens, options.drafter,
-                      pool);
+                      compute);
   Decoded answer;
   answer.ids.reserve(static_cast<size_t>(options.max_tokens));
   Sampler sampler(options.sampling, options.breaks_sequence);

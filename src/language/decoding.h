@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/thread_pool.h"
+#include "language/compute.h"
 #include "language/drafter.h"
 #include "language/kv_cache.h"
 #include "language/qwen2.h"
@@ -54,7 +54,7 @@ struct Decoded {
 // for n + max_tokens rows. Afterwards it holds prompt and answer, but for a last id after which
 // none was computed (finish other than kStop).
 Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_rows, int64_t n,
-                       const DecodingOptions& options, ThreadPool& pool);
+                       const DecodingOptions& options, Compute compute);
 
 // The same by `beams` parallel answers, with the rules of Hugging Face's beam search (length
 // penalty 1, no early stopping, one answer returned); with a temperature, its beam sampling.

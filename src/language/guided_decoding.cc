@@ -51,11 +51,11 @@ void forbid_others(std::span<float> logits, const IdPredicate& allows) {
 
 Result<Decoded> decode_guided(const Qwen2& model, KvCache& cache, const float* prompt_rows,
                               int64_t n, Guide& guide, const DecodingOptions& options,
-                              ThreadPool& pool) {
+                              Compute compute) {
   FASTVLM_RETURN_IF_ERROR(check_request(model, cache, n, options));
   const auto prompt_size = static_cast<size_t>(n * model.config().hidden_size);
   AnswerLogits logits(model, cache, {prompt_rows, prompt_size}, options.max_tokens, options.drafter,
-                      pool);
+                      compute);
   GuidedAnswer answer(options.penalized_ids);
   Sampler sampler(options.sampling, options.breaks_sequence);
   const auto most = static_cast<size_t>(options.max_tokens);

@@ -38,6 +38,6 @@ class Guide {
 // and a part of the answer.
 Result<Decoded> decode_guided(const Qwen2& model, KvCache& cache, const float* prompt_rows,
                               int64_t n, Guide& guide, const DecodingOptions& options,
-                              ThreadPool& pool);
+                              Compute compute);
 
 }  // namespace fastvlm

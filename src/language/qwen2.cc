@@ -33,6 +33,14 @@ void adapt(ThreadPool& pool, const float* x, int64_t rows, const Qwen2::Linear& 
   multiply_add(pool, inner, rows, linear.adapter->b, y);
 }
 
+Status check_room(const KvCache& cache, int64_t n) {
+  if (n >= 1 && n <= cache.capacity() - cache.length()) return {};
+  return error(Code::kLimit,
+               cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
+                   " and cannot take ", n, " more"),
+               "make the cache as long as prompt and answer together");
+}
+
 }  // namespace
 
 // Rows of a chunk, inside the cache's scratch.
@@ -65,6 +73,12 @@ struct Qwen2::Scratch {
     up = gated + rows * config.intermediate_size;
     inner = up + rows * config.intermediate_size;
   }
+};
+
+// The next n rows of a chunk, which belong to one timeline.
+struct Qwen2::Part {
+  KvCache* cache;
+  int64_t n;
 };
 
 Status check_positions(int64_t limit, int64_t prompt_tokens, int64_t max_tokens) {
@@ -108,12 +122,7 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, Logits want,
 
 Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
                       ThreadPool& pool, const Watchers& watchers) const {
-  if (n < 1 || n > cache.capacity() - cache.length()) {
-    return error(Code::kLimit,
-                 cat("cache of ", cache.capacity(), " rows holds ", cache.length(),
-                     " and cannot take ", n, " more"),
-                 "make the cache as long as prompt and answer together");
-  }
+  FASTVLM_RETURN_IF_ERROR(check_room(cache, n));
   const Scratch scratch(config_, adapter_rank_, std::min(n, kChunkRows), cache.scratch_);
   for (int64_t begin = 0; begin < n; begin += kChunkRows) {
     const int64_t count = std::min(n - begin, kChunkRows);
@@ -121,7 +130,8 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t want
     const int64_t outputs = std::max(count - first_wanted, int64_t{0});
     const int64_t keep = watchers ? count : outputs;
     std::copy_n(rows + begin * config_.hidden_size, count * config_.hidden_size, scratch.x);
-    run_chunk(cache, scratch, count, keep, pool, watchers);
+    const Part part{&cache, count};
+    run_chunk({&part, 1}, scratch, count, keep, pool, watchers);
     if (outputs == 0) continue;
     const int64_t row = begin + count - outputs - (n - wanted);
     matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
@@ -130,7 +140,30 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t want
   return {};
 }
 
-void Qwen2::run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep,
+Status Qwen2::forward_together(std::span<const Turn> turns, std::vector<float>& logits,
+                               ThreadPool& pool) const {
+  std::vector<Part> parts;
+  int64_t n = 0;
+  for (const Turn& turn : turns) {
+    FASTVLM_RETURN_IF_ERROR(check_room(*turn.cache, turn.n));
+    parts.push_back({turn.cache, turn.n});
+    n += turn.n;
+  }
+  if (n > kChunkRows) {
+    return error(Code::kLimit, cat(n, " rows in one pass"),
+                 cat("run at most ", kChunkRows, " together"));
+  }
+  logits.resize(static_cast<size_t>(n * config_.vocab_size));
+  if (n == 0) return {};
+  const Scratch scratch(config_, adapter_rank_, n, turns[0].cache->scratch_);
+  float* x = scratch.x;
+  for (const Turn& turn : turns) x = std::copy_n(turn.rows, turn.n * config_.hidden_size, x);
+  run_chunk(parts, scratch, n, n, pool, {});
+  matmul(pool, scratch.normed, n, config_.hidden_size, head(), logits.data(), config_.vocab_size);
+  return {};
+}
+
+void Qwen2::run_chunk(std::span<const Part> parts, const Scratch& scratch, int64_t n, int64_t keep,
                       ThreadPool& pool, const Watchers& watchers) const {
   const int64_t hidden = config_.hidden_size;
   for (int64_t i = 0; i < config_.layers; ++i) {
@@ -139,25 +172,28 @@ void Qwen2::run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t
     // keys and values behind.
     const int64_t outputs = i + 1 == config_.layers ? keep : n;
     const Layer& layer = layers_[static_cast<size_t>(i)];
-    attend(layer, i, cache, scratch, n, outputs, pool, watchers.inputs);
+    attend(layer, i, parts, scratch, n, outputs, pool, watchers.inputs);
     feed_forward(layer, i, scratch, n - outputs, outputs, pool, watchers.inputs);
   }
-  cache.length_ += n;
+  for (const Part& part : parts) part.cache->length_ += part.n;
   if (keep == 0) return;
   rms_norm(pool, scratch.x + (n - keep) * hidden, keep, hidden, final_norm_.data(),
            config_.rms_norm_eps, scratch.normed);
   if (watchers.hidden) watchers.hidden(config_.layers, scratch.normed, keep, hidden);
 }
 
-// x[n - keep ..] += o(attention(q, k, v)); keys and values of all n rows go to the cache.
-void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
-                   int64_t n, int64_t keep, ThreadPool& pool, const InputSink& inputs) const {
+// x[n - keep ..] += o(attention(q, k, v)); keys and values of all n rows go to the caches.
+void Qwen2::attend(const Layer& layer, int64_t index, std::span<const Part> parts,
+                   const Scratch& scratch, int64_t n, int64_t keep, ThreadPool& pool,
+                   const InputSink& inputs) const {
   const int64_t hidden = config_.hidden_size;
   const int64_t q_width = config_.heads * config_.head_dim;
   const int64_t kv_width = config_.kv_heads * config_.head_dim;
-  const int64_t position = cache.next_position();
   const int64_t skipped = n - keep;
-  const KeyValues memory = cache.layer(index);
+  const auto rotate = [&](float* rows, int64_t count, int64_t heads, int64_t position) {
+    rope(pool, rows, count, heads * config_.head_dim, heads, config_.head_dim, position,
+         config_.rope_theta);
+  };
 
   rms_norm(pool, scratch.x, n, hidden, layer.attention_norm.data(), config_.rms_norm_eps,
            scratch.normed);
@@ -169,27 +205,39 @@ void Qwen2::attend(const Layer& layer, int64_t index, const KvCache& cache, cons
   matmul(pool, scratch.normed, n, hidden, together);
   adapt(pool, scratch.normed, n, layer.k, scratch.inner, scratch.k);
   adapt(pool, scratch.normed, n, layer.v, scratch.inner, scratch.v);
-  rope(pool, scratch.k, n, kv_width, config_.kv_heads, config_.head_dim, position,
-       config_.rope_theta);
-  memory.store(cache.length(), n, scratch.k, kv_width, scratch.v, kv_width);
+  int64_t begin = 0;  // of a part's rows
+  for (const auto& [cache, count] : parts) {
+    float* k = scratch.k + begin * kv_width;
+    rotate(k, count, config_.kv_heads, cache->next_position());
+    cache->layer(index).store(cache->length(), count, k, kv_width, scratch.v + begin * kv_width,
+                              kv_width);
+    begin += count;
+  }
   if (keep == 0) return;
 
   if (skipped != 0) {
     matmul(pool, scratch.normed + skipped * hidden, keep, hidden, {&outputs[2], 1});
   }
   adapt(pool, scratch.normed + skipped * hidden, keep, layer.q, scratch.inner, scratch.q);
-  rope(pool, scratch.q, keep, q_width, config_.heads, config_.head_dim, position + skipped,
-       config_.rope_theta);
-  const AttentionShape shape = {.queries = keep,
-                                .keys = cache.length() + n,
-                                .heads = config_.heads,
-                                .kv_heads = config_.kv_heads,
-                                .head_dim = config_.head_dim,
-                                .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
-                                .causal = true};
-  attention(pool, shape, scratch.q, q_width, memory, scratch.attended, q_width);
-  if (inputs) inputs(index, LoraTarget::kO, scratch.attended, keep, q_width);
+  AttentionShape shape = {.heads = config_.heads,
+                          .kv_heads = config_.kv_heads,
+                          .head_dim = config_.head_dim,
+                          .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
+                          .causal = true};
+  begin = 0;
+  for (const auto& [cache, count] : parts) {
+    const int64_t first = std::max(skipped, begin);  // that is kept
+    begin += count;
+    shape.queries = begin - first;
+    shape.keys = cache->length() + count;
+    if (shape.queries <= 0) continue;
+    float* q = scratch.q + (first - skipped) * q_width;
+    rotate(q, shape.queries, config_.heads, cache->next_position() + count - shape.queries);
+    attention(pool, shape, q, q_width, cache->layer(index),
+              scratch.attended + (first - skipped) * q_width, q_width);
+  }
   float* x = scratch.x + skipped * hidden;
+  if (inputs) inputs(index, LoraTarget::kO, scratch.attended, keep, q_width);
   multiply_add(pool, scratch.attended, keep, layer.o.weights, x);
   adapt(pool, scratch.attended, keep, layer.o, scratch.inner, x);
 }

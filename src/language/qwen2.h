@@ -81,6 +81,19 @@ class Qwen2 {
   Status forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
                  ThreadPool& pool, const Watchers& watchers = {}) const;
 
+  // Rows [n, hidden_size] that come behind what a cache holds.
+  struct Turn {
+    KvCache* cache = nullptr;
+    const float* rows = nullptr;
+    int64_t n = 0;
+  };
+  // One pass for several timelines, for their answers: the weights, whose reading is what a row
+  // costs, are read once for all. `logits` becomes [rows of all turns, vocab_size]. At most
+  // kChunkRows rows; no cache twice. kLimit when a cache has no room; then none has changed.
+  // Where rows_are_independent() each gets the numbers that it would get alone.
+  Status forward_together(std::span<const Turn> turns, std::vector<float>& logits,
+                          ThreadPool& pool) const;
+
   // Adds a LoRA adapter to the linear layers, `strength` times, at f32; the weights stay as they
   // are. kUsage when the model has one already, kInvalid when it is of another shape.
   Status attach(const LoraAdapter& adapter, float strength, ThreadPool& pool);
@@ -111,17 +124,20 @@ class Qwen2 {
 
  private:
   struct Scratch;
+  struct Part;
 
   Qwen2() = default;
 
   template <typename Function>
   void for_each_linear(const Function& fn) const;
 
-  // Runs n rows of scratch.x through all layers; afterwards the last `keep` of them are the output.
-  void run_chunk(KvCache& cache, const Scratch& scratch, int64_t n, int64_t keep, ThreadPool& pool,
-                 const Watchers& watchers) const;
-  void attend(const Layer& layer, int64_t index, const KvCache& cache, const Scratch& scratch,
-              int64_t n, int64_t keep, ThreadPool& pool, const InputSink& inputs) const;
+  // Runs n rows of scratch.x, those of all parts, through all layers; afterwards the last `keep` of
+  // them are the output.
+  void run_chunk(std::span<const Part> parts, const Scratch& scratch, int64_t n, int64_t keep,
+                 ThreadPool& pool, const Watchers& watchers) const;
+  void attend(const Layer& layer, int64_t index, std::span<const Part> parts,
+              const Scratch& scratch, int64_t n, int64_t keep, ThreadPool& pool,
+              const InputSink& inputs) const;
   void feed_forward(const Layer& layer, int64_t index, const Scratch& scratch, int64_t begin,
                     int64_t rows, ThreadPool& pool, const InputSink& inputs) const;
 

@@ -97,6 +97,59 @@ TEST(Qwen2, WatchingHiddenRowsDoesNotChangeLogits) {
   EXPECT_LE(largest_difference(logits, in_pieces(model, rows, {n}, pool)), kSame);
 }
 
+// Answers of three lengths, one of them several rows at a time (drafts), beside each running alone.
+TEST(Qwen2, TimelinesMayShareAPass) {
+  ThreadPool pool(2);
+  for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
+    const Qwen2 model = make_tiny({.bits = 8}, pool, arithmetic);
+    const auto hidden = static_cast<size_t>(model.config().hidden_size);
+    std::vector<KvCache> together, alone;
+    std::vector<std::vector<float>> rows;
+    std::vector<float> logits;
+    for (const int64_t prompt : {20, 3, 7}) {
+      rows.push_back(embedded(model, some_ids(static_cast<size_t>(prompt) + 8, 40)));
+      for (auto* caches : {&together, &alone}) {
+        caches->emplace_back(model.config(), prompt + 8);
+        ASSERT_TRUE(model
+                        .forward(caches->back(), rows.back().data(), prompt, Qwen2::Logits::kLast,
+                                 logits, pool)
+                        .ok());
+      }
+    }
+    for (int pass = 0; pass < 2; ++pass) {
+      std::vector<Qwen2::Turn> turns;
+      std::vector<float> expected;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const int64_t n = i == 1 ? 4 : 1;
+        const float* next = rows[i].data() + static_cast<size_t>(alone[i].length()) * hidden;
+        turns.push_back({&together[i], next, n});
+        ASSERT_TRUE(model.forward(alone[i], next, n, Qwen2::Logits::kAll, logits, pool).ok());
+        expected.insert(expected.end(), logits.begin(), logits.end());
+      }
+      ASSERT_TRUE(model.forward_together(turns, logits, pool).ok());
+      if (model.rows_are_independent()) {
+        EXPECT_EQ(logits, expected);
+      } else {
+        EXPECT_LE(largest_difference(logits, expected), kSame);
+      }
+    }
+    EXPECT_EQ(together[0].length(), 22);
+    EXPECT_EQ(together[1].length(), 11);
+  }
+}
+
+TEST(Qwen2, ATurnWithoutRoomChangesNothing) {
+  ThreadPool pool(1);
+  const Qwen2 model = make_tiny({}, pool);
+  const auto rows = embedded(model, some_ids(4, 40));
+  KvCache wide(model.config(), 4), full(model.config(), 1);
+  std::vector<float> logits;
+  const std::vector<Qwen2::Turn> turns = {{&wide, rows.data(), 1}, {&full, rows.data(), 2}};
+  EXPECT_EQ(model.forward_together(turns, logits, pool).code, Code::kLimit);
+  EXPECT_EQ(wide.length(), 0);
+  EXPECT_TRUE(model.forward_together({}, logits, pool).ok());
+}
+
 TEST(Qwen2, ThreadsDoNotChangeABit) {
   std::vector<std::vector<float>> prompt_logits, step_logits;
   for (const int threads : {1, 2, 3}) {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who does a session's work: a thread pool of its own, or one that several sessions share. Goals:
+// what a session does looks the same either way; sessions that share read the weights once for all
+// of their answers (continuous batching), and a long prompt of one does not stop the others for
+// longer than a chunk of it takes. Non-goals: queues of requests, priorities.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "language/qwen2.h"
+
+namespace fastvlm {
+
+// A pool for sessions on several threads, which take turns at it. The pool must outlive this and be
+// used by nobody else.
+class SharedPool {
+ public:
+  explicit SharedPool(ThreadPool& pool) : pool_(pool) {}
+  SharedPool(const SharedPool&) = delete;
+  SharedPool& operator=(const SharedPool&) = delete;
+
+  // fn, with the pool to itself.
+  Status alone(const std::function<Status(ThreadPool&)>& fn);
+
+  // As Qwen2::forward. Rows of an answer, which are few, wait a moment for those of the other
+  // sessions that had rows in the pass before, and share a pass with them.
+  Status forward(const Qwen2& model, KvCache& cache, const float* rows, int64_t n, int64_t wanted,
+                 float* logits);
+
+  // Passes that were run for answers, and the rows in them.
+  struct Counts {
+    int64_t passes = 0;
+    int64_t rows = 0;
+  };
+  Counts counts() const;
+
+ private:
+  struct Waiting;
+
+  Status share_pass(Waiting& own);
+  void run_pass(std::unique_lock<std::mutex>& lock, const Qwen2& model);
+
+  ThreadPool& pool_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool busy_ = false;
+  std::vector<Waiting*> answers_;  // whose rows wait for a pass, in the order of arrival
+  int64_t others_ = 0;             // callers of alone() that wait
+  bool others_turn_ = false;       // a pass was run while they waited
+  size_t expected_ = 0;            // answers in the last pass
+  std::vector<float> logits_;      // of a pass
+  Counts counts_;
+};
+
+class Compute {
+ public:
+  // Both must outlive what they are given to.
+  Compute(ThreadPool& pool) : pool_(&pool) {}        // NOLINT(google-explicit-constructor)
+  Compute(SharedPool& shared) : shared_(&shared) {}  // NOLINT(google-explicit-constructor)
+
+  Status alone(const std::function<Status(ThreadPool&)>& fn) const {
+    return shared_ != nullptr ? shared_->alone(fn) : fn(*pool_);
+  }
+  Status forward(const Qwen2& model, KvCache& cache, const float* rows, int64_t n, int64_t wanted,
+                 float* logits) const {
+    return shared_ != nullptr ? shared_->forward(model, cache, rows, n, wanted, logits)
+                              : model.forward(cache, rows, n, wanted, logits, *pool_);
+  }
+
+ private:
+  ThreadPool* pool_ = nullptr;
+  SharedPool* shared_ = nullptr;
+};
+
+}  // namespace fastvlm
