@@ -8,7 +8,7 @@
 #include "caption/output.h"
 #include "evaluate/page_data.h"
 #include "evaluate/text_files.h"
-#include "evaluate/thumbnail.h"
+#include "image/thumbnail.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {

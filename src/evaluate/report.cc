@@ -7,7 +7,7 @@
 #include "evaluate/evaluation_json.h"
 #include "evaluate/page_data.h"
 #include "evaluate/text_files.h"
-#include "evaluate/thumbnail.h"
+#include "image/thumbnail.h"
 
 namespace fastvlm {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "evaluate/thumbnail.h"
+#include "image/thumbnail.h"
 
 #include <webp/encode.h>
 
