@@ -29,6 +29,7 @@ void add_merge(CLI::App& program, Command& chosen);
 void add_quantize(CLI::App& program, Command& chosen);
 void add_dataset(CLI::App& program, Command& chosen);
 void add_train(CLI::App& program, Command& chosen);
+void add_card(CLI::App& program, Command& chosen);
 void add_dev(CLI::App& program, Command& chosen);
 
 }  // namespace fastvlm::cli

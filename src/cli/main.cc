@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
   add_evaluate(program, chosen);
   add_rate(program, chosen);
   add_train(program, chosen);
+  add_card(program, chosen);
   add_bench(program, chosen);
   add_merge(program, chosen);
   add_quantize(program, chosen);

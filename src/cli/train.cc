@@ -8,18 +8,25 @@
 #include "base/cpu.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "caption/caption_json.h"
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
 #include "cli/outputs.h"
 #include "cli/progress.h"
+#include "cli/run_facts.h"
 #include "cli/toml_options.h"
+#include "hub/model_origin.h"
 #include "kernels/dot_matrix.h"
 #include "language/adapter_file.h"
+#include "train/run_record.h"
+#include "train/sample_answers.h"
 #include "train/training_run.h"
 
 namespace fastvlm::cli {
 namespace {
+
+constexpr double kBetweenReports = 10;  // seconds; small models save more often
 
 struct TrainCommand {
   CLI::App* command = nullptr;
@@ -39,6 +46,9 @@ struct TrainCommand {
   int64_t max_length = 0;  // 0: by the number of image tokens
   int64_t save_every = 50;
   int64_t evaluate_every = 0;
+  size_t report_samples = 3;
+  double watts = 0;  // 0: not said
+  std::string region;
   bool truncate = false;
   bool no_shuffle = false;
   bool no_self_test = false;
@@ -63,7 +73,11 @@ struct TrainCommand {
   Result<RunSettings> settings(const LoraAdapter& adapter) const;
   Status train();
   Status run_steps(LoraAdapter& adapter, RunFolder& folder);
-  Status finish(const LoraAdapter& adapter, const Trainer& done);
+  Status finish(const LoraAdapter& adapter, const RunFolder& folder);
+
+  Status start_meter();
+  void record_run(const LoraAdapter& adapter, const RunSettings& settings, int64_t steps);
+  Result<SampleAnswers> answer_samples(const LoraAdapter& adapter);
 
   std::unique_ptr<ThreadPool> pool_;
   std::shared_ptr<const Engine> engine_;
@@ -72,6 +86,10 @@ struct TrainCommand {
   std::unique_ptr<SampleData> samples_;
   std::unique_ptr<SampleData> evaluation_;
   std::optional<StepReport> last_;
+  Stopwatch since_;
+  std::filesystem::path model_folder_;
+  std::unique_ptr<RunMeter> meter_;
+  int64_t steps_done_ = 0;
 };
 
 void TrainCommand::add_to(CLI::App& app) {
@@ -154,6 +172,17 @@ void TrainCommand::add_run_options() {
       ->capture_default_str();
   command->add_option("--image-cache", image_cache,
                       "Folder of encoded pictures, for several runs [in --out]");
+  command
+      ->add_option("--report-samples", report_samples,
+                   "Answers in the report, before and after; from --eval-data if there is one")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command
+      ->add_option("--watts", watts,
+                   "What the machine draws, for energy [as the processor measures it]")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--region", region,
+                      "For emissions: a country, as in DEU, or grams of CO2e per kWh");
   command->add_flag("--resume", resume, "Go on from the run's last checkpoint");
   command->add_flag("--no-self-test", no_self_test, "Do not try one sample before training");
   command->add_flag("--json", json, "Print the result as JSON");
@@ -169,10 +198,11 @@ Status TrainCommand::check_use() const {
         std::pair("--weight-decay", trainer.weight_decay),
         std::pair("--warmup-ratio", trainer.warmup_ratio),
         std::pair("--max-grad-norm", trainer.largest_norm), std::pair("--lora-alpha", lora.alpha),
-        std::pair("--lora-dropout", lora.dropout)}) {
+        std::pair("--lora-dropout", lora.dropout), std::pair("--watts", watts)}) {
     if (std::isfinite(value)) continue;
     return error(Code::kUsage, cat(name, ": expected a number, found ", value), "give a number");
   }
+  if (!region.empty()) FASTVLM_RETURN_IF_ERROR(find_carbon_intensity(region).status());
   FASTVLM_RETURN_IF_ERROR(check_folder());
   if (init_adapter.empty()) return {};
   for (const char* option : {"--lora-r", "--lora-alpha", "--lora-targets", "--rslora"}) {
@@ -204,6 +234,7 @@ Status TrainCommand::check_folder() const {
 Status TrainCommand::prepare() {
   FASTVLM_ASSIGN(pool_, model.prepare());
   FASTVLM_ASSIGN(const FoundModel found, find_model(model.model));
+  model_folder_ = found.folder;
   EngineOptions options = image.engine_options(found.folder, model);
   options.vision = Arithmetic::kF32;
   options.language = Arithmetic::kF32;
@@ -337,8 +368,75 @@ Status TrainCommand::train() {
     FASTVLM_ASSIGN(evaluated, read_data(evaluation_data));
   }
   FASTVLM_ASSIGN(RunFolder folder, RunFolder::open(out, resume));
+  FASTVLM_RETURN_IF_ERROR(start_meter());
   FASTVLM_RETURN_IF_ERROR(encode_all(std::move(learnt), std::move(evaluated)));
-  return run_steps(adapter, folder);
+  FASTVLM_RETURN_IF_ERROR(run_steps(adapter, folder));
+  return finish(adapter, folder);
+}
+
+Status TrainCommand::start_meter() {
+  RunPart part;
+  part.processor = cpu_model_name();
+  part.threads = pool_->size();
+  if (watts > 0) part.watts = watts;
+  FASTVLM_ASSIGN(meter_, RunMeter::start(out, part, since_));
+  if (region.empty()) return {};
+  FASTVLM_ASSIGN(const CarbonIntensity intensity, find_carbon_intensity(region));
+  meter_->change([&](RunRecord& record) {
+    record.region = intensity.name;
+    record.grams_per_kwh = intensity.grams;
+  });
+  return {};
+}
+
+// What report and model card say about the run.
+void TrainCommand::record_run(const LoraAdapter& adapter, const RunSettings& settings,
+                              int64_t steps) {
+  const ModelOrigin origin = model_origin(model_folder_);
+  const auto identity = engine_->identity();
+  meter_->change([&](RunRecord& record) {
+    record.program = cat("fastvlm ", program_version());
+    if (identity.ok()) {
+      record.model = identity->name;
+      record.sha256 = identity->sha256;
+      record.weights = identity->weights;
+    }
+    record.model_bytes = bytes_of_files(model_folder_);
+    record.source = origin.source;
+    record.license = origin.license;
+    record.data = describe_data(data, *samples_);
+    record.evaluation.reset();
+    if (evaluation_) record.evaluation = describe_data(evaluation_data, *evaluation_);
+    record.data_made = how_data_was_made(data);
+    record.settings.assign(settings.begin(), settings.end());
+    std::erase_if(record.settings, [](const auto& setting) {
+      return setting.first == "model" || setting.first == "data";
+    });
+    record.settings.emplace_back("max-length", cat(max_length));
+    record.settings.emplace_back("image tokens", cat(engine_->image_tokens()));
+    record.steps = steps;
+    record.trained_parameters = static_cast<int64_t>(adapter.parameters().size());
+  });
+}
+
+// The base answers first; with the adapter it is read once more, when the trainer has left memory.
+Result<SampleAnswers> TrainCommand::answer_samples(const LoraAdapter& adapter) {
+  SampleAnswers result;
+  result.learnt = evaluation_ == nullptr;
+  const SampleData& data_shown = result.learnt ? *samples_ : *evaluation_;
+  const std::vector<size_t> chosen = chosen_samples(data_shown.size(), report_samples);
+  if (chosen.empty() || stop_asked()) return result;
+  const Answering how{engine_->tokenizer(), engine_->stop_ids()};
+  FASTVLM_ASSIGN(const auto before, answers(*language_, data_shown, chosen, how, *pool_));
+  FASTVLM_ASSIGN(Qwen2 learnt, Qwen2::load(engine_->checkpoint(), *pool_));
+  FASTVLM_RETURN_IF_ERROR(learnt.attach(adapter, 1, *pool_));
+  FASTVLM_ASSIGN(const auto after, answers(learnt, data_shown, chosen, how, *pool_));
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    result.answers.push_back({data_shown.sample(chosen[i]).image,
+                              expected_answer(data_shown, chosen[i], engine_->tokenizer()),
+                              before[i], after[i]});
+  }
+  return result;
 }
 
 Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
@@ -351,6 +449,7 @@ Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
     FASTVLM_RETURN_IF_ERROR(learner.self_test());
   }
   FASTVLM_RETURN_IF_ERROR(folder.rewind_metrics(learner.steps_done()));
+  record_run(adapter, run_settings, learner.total_steps());
   Progress progress(false);
   const int64_t first = learner.steps_done();
   int64_t positions = 0;
@@ -376,22 +475,32 @@ Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
                  megabytes(static_cast<double>(resident_bytes())));
     });
   };
+  Stopwatch reported;
+  options.on_save = [&]() -> Status {
+    if (!stop_asked() && reported.seconds() < kBetweenReports) return {};
+    reported.lap();
+    FASTVLM_RETURN_IF_ERROR(meter_->save());
+    return folder.report(meter_->record());
+  };
   stop_politely();
   const Status done = run_training(learner, folder, options);
   progress.clear();
-  FASTVLM_RETURN_IF_ERROR(done);
-  return finish(adapter, learner);
+  steps_done_ = learner.steps_done();
+  return done;
 }
 
-Status TrainCommand::finish(const LoraAdapter& adapter, const Trainer& done) {
+Status TrainCommand::finish(const LoraAdapter& adapter, const RunFolder& folder) {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
   FASTVLM_RETURN_IF_ERROR(save_adapter(out, adapter, identity.name));
+  FASTVLM_ASSIGN(const SampleAnswers samples, answer_samples(adapter));
+  FASTVLM_RETURN_IF_ERROR(meter_->save());
+  FASTVLM_RETURN_IF_ERROR(folder.report(meter_->record(), samples));
   if (json) {
-    nlohmann::ordered_json result{{"adapter", out}, {"steps", done.steps_done()}};
+    nlohmann::ordered_json result{{"adapter", out}, {"steps", steps_done_}};
     if (last_) result["loss"] = last_->loss;
     return print(result.dump() + "\n");
   }
-  return print(cat("adapter after ", done.steps_done(), " steps",
+  return print(cat("adapter after ", steps_done_, " steps",
                    last_ ? cat(", loss ", fixed(last_->loss, 4)) : std::string(), ": ", out, "\n"));
 }
 

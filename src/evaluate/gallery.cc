@@ -8,8 +8,8 @@
 #include "caption/output.h"
 #include "evaluate/page_data.h"
 #include "evaluate/text_files.h"
-#include "image/thumbnail.h"
 #include "formats/atomic_file.h"
+#include "image/thumbnail.h"
 
 namespace fastvlm {
 namespace {

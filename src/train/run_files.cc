@@ -5,7 +5,9 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "base/mapped_file.h"
 #include "base/strings.h"
 #include "formats/atomic_file.h"
 #include "formats/safetensors.h"
@@ -16,6 +18,7 @@ namespace {
 
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kCheckpointFile = "checkpoint.safetensors";
+constexpr const char* kEventFile = "events.out.tfevents.fastvlm";
 constexpr const char* kStepKey = "step";
 constexpr const char* kSettingPrefix = "setting.";
 
@@ -46,10 +49,25 @@ Status check_settings(const std::filesystem::path& path,
   return {};
 }
 
+// Readers of event files wait for more at the end of a file. Where the steps before are others now,
+// as after a run that was killed, a new file takes its place.
+Status write_events(const std::filesystem::path& path, const std::string& events) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return write_file_atomically(path, events);
+  FASTVLM_ASSIGN(const std::string before, read_text_file(path));
+  if (!events.starts_with(before)) return write_file_atomically(path, events);
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  file << std::string_view(events).substr(before.size()) << std::flush;
+  if (file.good()) return {};
+  return error(Code::kIo, cat(path.string(), ": cannot be written"),
+               "free some space on that disk; what is in the run stays good");
+}
+
 }  // namespace
 
 std::vector<std::filesystem::path> RunFolder::files(const std::filesystem::path& path) {
-  return {path / kMetricsFile, path / kCheckpointFile, path / kAdapterConfigFile,
+  return {path / kMetricsFile,      path / kCheckpointFile, path / kRunRecordFile,
+          path / kEventFile,        path / kReportFile,     path / kAdapterConfigFile,
           path / kAdapterTensorFile};
 }
 
@@ -61,6 +79,13 @@ Status RunFolder::check(const std::filesystem::path& path, bool resume) {
   };
   if (holds("config.json")) {
     return error(Code::kUsage, cat(path.string(), ": holds a checkpoint"), kOwn);
+  }
+  for (const char* name : {kReportFile, kEventFile}) {
+    if (!holds(name) || holds(kRunRecordFile)) continue;
+    return error(Code::kUsage, cat((path / name).string(), ": is not of a run"), kOwn);
+  }
+  if (const auto record = read_run_record(path); !record.ok()) {
+    return error(Code::kUsage, record.status().message, kOwn);
   }
   std::string first;  // line of the metrics
   std::ifstream metrics(path / kMetricsFile);
@@ -91,7 +116,9 @@ Result<RunFolder> RunFolder::open(const std::filesystem::path& path, bool resume
   RunFolder folder;
   folder.path_ = path;
   FASTVLM_ASSIGN(folder.metrics_, KeptLines::open(path / kMetricsFile));
-  remove_abandoned_files(path, {kCheckpointFile, kAdapterTensorFile, kAdapterConfigFile});
+  std::set<std::string> names;
+  for (const std::filesystem::path& file : files(path)) names.insert(file.filename().string());
+  remove_abandoned_files(path, names);
   return folder;
 }
 
@@ -138,6 +165,13 @@ Status RunFolder::restore(Trainer& trainer, const RunSettings& settings) const {
   }
   trainer.optimizer().set_steps(steps);
   return {};
+}
+
+Status RunFolder::report(const RunRecord& record, const SampleAnswers& samples) const {
+  FASTVLM_ASSIGN(const std::vector<StepMetrics> steps, read_metrics(metrics_.path()));
+  FASTVLM_RETURN_IF_ERROR(write_events(path_ / kEventFile, event_file(steps)));
+  const std::string name = std::filesystem::absolute(path_).lexically_normal().filename().string();
+  return write_file_atomically(path_ / kReportFile, run_report(name, record, steps, samples));
 }
 
 Status RunFolder::rewind_metrics(int64_t step) {

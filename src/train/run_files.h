@@ -2,6 +2,9 @@
 // The folder of a training run:
 //   checkpoint.safetensors   parameters, moments and count of steps, replaced whole or not at all
 //   metrics.jsonl            a line a step
+//   run.json                 what is trained, and what it took (train/run_record.h)
+//   events.out.tfevents.fastvlm    the metrics, for TensorBoard
+//   report.html              all of it for people (train/run_report.h)
 //   adapter_*.{json,safetensors}   the adapter, at the end
 #pragma once
 
@@ -12,6 +15,7 @@
 
 #include "base/result.h"
 #include "formats/kept_lines.h"
+#include "train/run_report.h"
 #include "train/trainer.h"
 
 namespace fastvlm {
@@ -38,6 +42,9 @@ class RunFolder {
   // Puts the trainer where the checkpoint was made. An error (kUsage) that names the first setting
   // that differs, or where the file is damaged.
   Status restore(Trainer& trainer, const RunSettings& settings) const;
+
+  // Writes page and event file from what is in the folder, and the answers given.
+  Status report(const RunRecord& record, const SampleAnswers& samples = {}) const;
 
   // Forgets the lines of steps after `step`, which are to be done again.
   Status rewind_metrics(int64_t step);

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/training_run.h"
 
-#include <nlohmann/json.hpp>
+#include <chrono>
+#include <set>
 
 #include "base/cpu.h"
 #include "base/sha256.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "train/metrics.h"
 
 namespace fastvlm {
 namespace {
 
-std::string metrics_line(const StepReport& report, std::optional<double> evaluation,
-                         double seconds) {
-  nlohmann::ordered_json line{{"step", report.step},     {"loss", report.loss},
-                              {"lr", report.rate},       {"grad_norm", report.norm},
-                              {"tokens", report.tokens}, {"seconds", seconds},
-                              {"rss", resident_bytes()}};
-  if (evaluation) line["eval_loss"] = *evaluation;
-  return line.dump();
+StepMetrics metrics_of(const StepReport& report, std::optional<double> evaluation, double seconds) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  return {.step = report.step,
+          .loss = report.loss,
+          .rate = report.rate,
+          .norm = report.norm,
+          .tokens = report.tokens,
+          .positions = report.positions,
+          .seconds = seconds,
+          .time = now.count(),
+          .rss = resident_bytes(),
+          .evaluation = evaluation};
 }
 
 // One step and its line.
@@ -32,7 +38,8 @@ Status do_step(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
       (last || report.step % options.evaluate_every == 0)) {
     FASTVLM_ASSIGN(evaluation, trainer.evaluate(*options.evaluation));
   }
-  FASTVLM_RETURN_IF_ERROR(folder.append_metrics(metrics_line(report, evaluation, seconds)));
+  FASTVLM_RETURN_IF_ERROR(
+      folder.append_metrics(metrics_line(metrics_of(report, evaluation, seconds))));
   if (options.on_step) options.on_step(report, evaluation);
   return {};
 }
@@ -46,6 +53,10 @@ SampleData::SampleData(std::vector<TrainingSample> samples, std::vector<std::str
 Result<std::vector<float>> SampleData::rows(size_t sample) const {
   FASTVLM_ASSIGN(const Tokens tokens, cache_.read(tokens_[sample]));
   return splice(model_, samples_[sample].ids, tokens);
+}
+
+int64_t SampleData::pictures() const {
+  return static_cast<int64_t>(std::set<std::string>(tokens_.begin(), tokens_.end()).size());
 }
 
 std::string SampleData::digest() const {
@@ -66,6 +77,7 @@ Status run_training(Trainer& trainer, RunFolder& folder, const RunOptions& optio
     const bool stop = options.stop && options.stop() && done < trainer.total_steps();
     if (stop || done == trainer.total_steps() || done % options.save_every == 0) {
       FASTVLM_RETURN_IF_ERROR(folder.save(trainer, options.settings));
+      if (options.on_save) FASTVLM_RETURN_IF_ERROR(options.on_save());
     }
     if (stop) {
       return error(Code::kInterrupted,

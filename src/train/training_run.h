@@ -24,6 +24,7 @@ class SampleData : public TrainingData {
              const ImageTokenCache& cache, const Qwen2& model);
 
   size_t size() const override { return samples_.size(); }
+  const TrainingSample& sample(size_t index) const { return samples_[index]; }
   std::string name(size_t sample) const override { return samples_[sample].origin; }
   int64_t length(size_t sample) const override { return samples_[sample].length; }
   std::span<const TrainingTarget> targets(size_t sample) const override {
@@ -31,6 +32,7 @@ class SampleData : public TrainingData {
   }
   Result<std::vector<float>> rows(size_t sample) const override;
 
+  int64_t pictures() const;  // different ones
   // A digest of everything that the samples say.
   std::string digest() const;
 
@@ -49,6 +51,7 @@ struct RunOptions {
   std::function<bool()> stop;  // asked after every step: whether to save and end here
   // Called after every step, with the loss on the evaluation's samples where it was computed.
   std::function<void(const StepReport& report, std::optional<double> evaluation)> on_step;
+  std::function<Status()> on_save;  // called after every checkpoint; an error ends the run
 };
 
 // Runs the trainer's remaining steps. kInterrupted where `stop` said so; what was done is saved.

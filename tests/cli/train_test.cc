@@ -19,6 +19,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 #include "cli/program.h"
+#include "support/event_reader.h"
 #include "support/test_length.h"
 #include "support/tiny_model.h"
 
@@ -28,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class Train : public testing::Test {
  protected:
@@ -106,6 +108,30 @@ TEST_F(Train, WritesAnAdapterAndALineAStep) {
   const test::Run again = train("run");
   EXPECT_EQ(again.code, 1);
   EXPECT_THAT(again.err, HasSubstr("holds a training run already"));
+}
+
+TEST_F(Train, ReportCoversTheWholeRunWithAnswersBeforeAndAfter) {
+  const std::vector<std::string> how = {"--save-every", "2",   "--watts",          "50",
+                                        "--region",     "DEU", "--report-samples", "2"};
+  ASSERT_EQ(train("run", how).code, 0);
+  std::vector<std::string> resumed = how;
+  resumed.insert(resumed.end(), {"--resume", "--region", "FRA"});
+  resumed.erase(resumed.begin() + 4, resumed.begin() + 6);
+  ASSERT_EQ(train("run", resumed).code, 0);
+  const std::string page = *read_text_file(folder_ / "run" / "report.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("4 of 4"), HasSubstr("in 2 parts"), HasSubstr("data.jsonl"),
+                          HasSubstr("the power that was given"), HasSubstr("the mean of France"),
+                          HasSubstr("2 samples that were learnt"), HasSubstr("landscape.png")));
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  const auto record = nlohmann::json::parse(*read_text_file(folder_ / "run" / "run.json"));
+  EXPECT_EQ(record["data"]["samples"], 8);
+  EXPECT_EQ(record["data"]["pictures"], 4);
+  EXPECT_EQ(record["settings"]["lora-r"], "4");
+  ASSERT_EQ(record["parts"].size(), 2U);
+  for (const auto& part : record["parts"]) EXPECT_GT(part["seconds"], 0);
+  EXPECT_THAT(train("other", {"--region", "DE"}).err,
+              AllOf(HasSubstr("--region: expected a country's code"), HasSubstr("DEU")));
+  EXPECT_FALSE(fs::exists(folder_ / "other"));
 }
 
 TEST_F(Train, DoesNotDependOnTheNumberOfThreads) {
@@ -244,8 +270,16 @@ TEST_F(Train, KilledAtAnyMomentItGoesOnBitByBit) {
   EXPECT_EQ(adapter("killed"), adapter("whole"));
   for (const auto& entry : fs::directory_iterator(folder_ / "killed")) {
     EXPECT_THAT((std::set<std::string>{"adapter_config.json", "adapter_model.safetensors",
-                                       "checkpoint.safetensors", "image_tokens", "metrics.jsonl"}),
+                                       "checkpoint.safetensors", "events.out.tfevents.fastvlm",
+                                       "image_tokens", "metrics.jsonl", "report.html", "run.json"}),
                 testing::Contains(entry.path().filename().string()));
+  }
+  const auto events =
+      test::read_events(*read_text_file(folder_ / "killed" / "events.out.tfevents.fastvlm"));
+  ASSERT_TRUE(events.has_value());
+  ASSERT_EQ(events->size(), 161U);  // no step is lost, none is there twice
+  for (size_t i = 0; i < events->size(); ++i) {
+    EXPECT_EQ((*events)[i].step, static_cast<int64_t>(i));
   }
 }
 
@@ -280,6 +314,12 @@ TEST_F(Train, NeverTakesThePlaceOfSomethingElse) {
   refused("own", {"--resume"}, "is not the metrics of a run");
   EXPECT_EQ(*read_text_file(folder_ / "own/metrics.jsonl"),
             *read_text_file(folder_ / "data.jsonl"));
+  fs::create_directories(folder_ / "page");
+  std::ofstream(folder_ / "page/report.html") << "mine";
+  refused("page", {}, "report.html: is not of a run");
+  fs::create_directories(folder_ / "record");
+  std::ofstream(folder_ / "record/run.json") << "{\"mine\": 1}";
+  refused("record", {}, "run.json: key `parts`: is not as a run writes it");
   refused("run", {"--learning-rate", "nan"}, "--learning-rate");
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
