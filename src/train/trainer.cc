@@ -53,8 +53,9 @@ Trainer::Trainer(ThreadPool& pool, const Qwen2& model, LoraAdapter& adapter,
                                            settings.epochs * steps_an_epoch(data, settings))),
       model_(model, adapter, settings.checkpoint_every, settings.arithmetic),
       optimizer_(adapter.parameters().size(), settings.weight_decay, decayed(adapter)),
-      team_(team),
-      gradients_(1, std::vector<float>(adapter.parameters().size())) {}
+      team_(team) {
+  gradients_.emplace_back(adapter.parameters().size());
+}
 
 std::vector<size_t> Trainer::samples_of_step(int64_t step) const {
   const int64_t an_epoch = steps_an_epoch(data_, settings_);
