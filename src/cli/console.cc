@@ -49,7 +49,7 @@ Status about(const std::string& item, Status status) {
   return status;
 }
 
-Exit exit_of(const Status& status) {
+Exit exit_code(const Status& status) {
   switch (status.code) {
     case Code::kOk:
       return kDone;
@@ -65,7 +65,7 @@ Exit exit_of(const Status& status) {
 Exit report(const Status& status) {
   say("fastvlm: error: ", status.message);
   if (!status.hint.empty()) say("hint: ", status.hint);
-  return exit_of(status);
+  return exit_code(status);
 }
 
 void warn(std::string_view line) {

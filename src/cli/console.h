@@ -23,7 +23,7 @@ enum Exit : int {
 Status about(const std::string& item, Status status);
 
 // The exit code that goes with a status.
-Exit exit_of(const Status& status);
+Exit exit_code(const Status& status);
 // "fastvlm: error: …" and, when there is one, "hint: …" on stderr. Returns its exit code.
 Exit report(const Status& status);
 void warn(std::string_view line);  // "fastvlm: warning: …"

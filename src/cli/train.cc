@@ -339,14 +339,16 @@ Result<RunSettings> TrainCommand::settings() const {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
   const LoraSettings& used = adapter_->settings();
   const auto exactly = [](double value) { return nlohmann::json(value).dump(); };
-  RunSettings result{{"model", identity.sha256},
+  // What differs is named in the order of names: this comes before the data, which go by it.
+  const bool tuned = adapter_->projector().has_value();
+  RunSettings result{{"adapter", tuned ? "of LoRA and --tune-projector" : "of LoRA alone"},
+                     {"model", identity.sha256},
                      {"data", samples_->digest()},
                      {"lora-r", cat(used.rank)},
                      {"lora-alpha", exactly(used.alpha)},
                      {"lora-dropout", exactly(used.dropout)},
                      {"lora-targets", bracketed(used.targets)},
                      {"rslora", cat(used.rank_stabilized)},
-                     {"tune-projector", cat(adapter_->projector().has_value())},
                      {"learning-rate", exactly(trainer.learning_rate)},
                      {"weight-decay", exactly(trainer.weight_decay)},
                      {"warmup-ratio", exactly(trainer.warmup_ratio)},
@@ -493,7 +495,7 @@ Exit TrainCommand::run() {
   if (!joined.ok()) return report(joined.status());
   team_ = std::move(*joined);
   const Status status = train();
-  const Exit exit = team_->leads() && !status.ok() ? report(status) : exit_of(status);
+  const Exit exit = team_->leads() && !status.ok() ? report(status) : exit_code(status);
   team_.reset();  // the first process that ends badly takes the others with it: all have spoken
   return exit;
 }
