@@ -419,15 +419,6 @@ TEST_F(TrainTeam, AnErrorOfOneEndsAllWithOneMessage) {
   EXPECT_EQ(said(empty).size(), 2U) << empty.err;
 }
 
-TEST_F(Train, OneOfSeveralNeedsABuildWithMpi) {
-  if (FASTVLM_MPI) GTEST_SKIP() << "built with FASTVLM_MPI";
-  const test::Run run =
-      test::fastvlm(arguments("run"), {.environment = {{"OMPI_COMM_WORLD_SIZE", "2"}}});
-  EXPECT_EQ(run.code, 2);
-  EXPECT_THAT(run.err, AllOf(HasSubstr("is built without MPI"), HasSubstr("-DFASTVLM_MPI=ON")));
-  EXPECT_FALSE(fs::exists(folder_ / "run"));
-}
-
 TEST_F(Train, SaysWhatIsMissing) {
   const test::Run run = test::fastvlm({"train", "--data", "x"});
   EXPECT_EQ(run.code, 1);
