@@ -40,12 +40,12 @@ class MadeUpSamples : public TrainingData {
   std::string name(size_t sample) const override { return "sample " + std::to_string(sample); }
   int64_t length(size_t) const override { return length_; }
   std::span<const TrainingTarget> targets(size_t) const override { return targets_; }
-  Result<std::vector<float>> rows(size_t) const override {
+  Result<SampleRows> rows(size_t) const override {
     std::vector<int32_t> ids;
     for (int64_t row = 0; row < length_; ++row) ids.push_back(id(row));
     std::vector<float> rows(static_cast<size_t>(length_ * model_.config().hidden_size));
     FASTVLM_RETURN_IF_ERROR(model_.embed(ids, rows.data()));
-    return rows;
+    return SampleRows{std::move(rows), {}, 0};
   }
 
  private:
@@ -70,7 +70,8 @@ void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, in
   settings.batch_size = batch;
   settings.epochs = steps + 1;
   settings.arithmetic = bf16 ? Arithmetic::kBf16 : Arithmetic::kF32;
-  Trainer trainer(pool, model, adapter, data, settings);
+  Team alone;
+  Trainer trainer(pool, model, adapter, data, settings, alone);
   std::string seconds;
   for (int64_t step = 0; step <= steps; ++step) {
     const Stopwatch watch;

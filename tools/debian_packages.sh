@@ -13,7 +13,7 @@ PACKAGES_CHECK=(
   git libgtest-dev libgmock-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   chromium chromium-driver
-  openmpi-bin
+  openmpi-bin libopenmpi-dev
 )
 PACKAGES_LONG=(
   slurmctld slurmd slurm-client munge

@@ -173,12 +173,7 @@ Status Engine::plan(const EngineOptions& options) {
   const TowerPlan tower = plan_tower(checkpoint_, precision_.vision);
   FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), tower.stride, options));
   plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
-  adapter_ = options.adapter;
-  if (adapter_) {
-    // What is wrong with it is found before the weights are read.
-    FASTVLM_ASSIGN(waiting_adapter_, load_adapter(adapter_->folder, checkpoint_.config().language));
-    plan_.language += static_cast<int64_t>(waiting_adapter_->parameters().size_bytes());
-  }
+  if (options.adapter) FASTVLM_RETURN_IF_ERROR(take_adapter(*options.adapter));
   const int64_t tokens_a_side = tower.stride == 0 ? 0 : preprocessing_.size / tower.stride;
   image_tokens_ = tokens_a_side * tokens_a_side;
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
@@ -192,6 +187,21 @@ Status Engine::plan(const EngineOptions& options) {
           " (program ", mb(plan_.program), "; tower ", mb(plan_.encoder), " + ", mb(plan_.encoding),
           ", then language model ", mb(plan_.language), " + ", mb(plan_.decoding), ")"),
       "allow more, or take a model stored in 4 bits or a smaller --image-size");
+}
+
+// What is wrong with it is found before the weights are read.
+Status Engine::take_adapter(const AdapterChoice& choice) {
+  adapter_ = choice;
+  FASTVLM_ASSIGN(waiting_adapter_, load_adapter(choice.folder, checkpoint_.config().language));
+  const auto bytes = [](int64_t numbers) { return numbers * static_cast<int64_t>(sizeof(float)); };
+  plan_.language += bytes(waiting_adapter_->projector_offset());
+  if (!waiting_adapter_->projector()) return {};
+  FASTVLM_ASSIGN(const ProjectorWeights own, read_projector(checkpoint_));
+  FASTVLM_ASSIGN(tuned_projector_,
+                 blend(own, waiting_adapter_->projector_weights(), choice.strength));
+  plan_.encoder += bytes(own.shape.size());  // packed
+  plan_.program += bytes(own.shape.size());
+  return {};
 }
 
 // A table that is asked for must be good; one that merely lies there may be left alone.
@@ -224,6 +234,9 @@ Result<std::string> Engine::token_key(const Image& pixels) const {
   if (token_cache_->on_disk()) {
     FASTVLM_ASSIGN(const ModelIdentity model, identity());
     settings += cat("model ", model.sha256, "\n");
+    if (tuned_projector_) {
+      settings += cat("projector ", model.adapter->sha256, " ", model.adapter->strength, "\n");
+    }
   }
   Sha256 digest;
   digest.update(settings);
@@ -272,25 +285,46 @@ Result<std::shared_ptr<const ImageEncoder>> Engine::encoder(ThreadPool& pool) co
   if (encoder_) return encoder_;
   if (!keep_tower_) language_.reset();
   FASTVLM_ASSIGN(VisionTower tower, VisionTower::load(checkpoint_, pool, precision_.vision));
-  FASTVLM_ASSIGN(Projector projector, Projector::load(checkpoint_, pool));
-  ImageEncoder encoder{std::move(tower), std::move(projector)};
+  Result<Projector> projector = tuned_projector_ ? Projector::pack(*tuned_projector_, pool)
+                                                 : Projector::load(checkpoint_, pool);
+  if (!projector.ok()) return projector.status();
+  ImageEncoder encoder{std::move(tower), std::move(*projector)};
   FASTVLM_RETURN_IF_ERROR(check_widths(encoder, checkpoint_.config()));
   encoder_ = std::make_shared<const ImageEncoder>(std::move(encoder));
   return encoder_;
+}
+
+// From the pixels to the tower's tokens.
+Result<Tokens> Engine::encode(const ImageEncoder& seeing, const Image& pixels, ThreadPool& pool,
+                              Timings& timings) const {
+  Stopwatch watch;
+  const std::vector<float> values = to_floats(pixels, preprocessing_);
+  timings.preprocess_seconds += watch.lap();
+  FASTVLM_ASSIGN(Tokens tokens, seeing.tower.encode(values.data(), preprocessing_.size,
+                                                    preprocessing_.size, pool));
+  timings.vision_seconds += watch.lap();
+  FASTVLM_RETURN_IF_ERROR(check_tokens(tokens, image_tokens_, checkpoint_));
+  return tokens;
 }
 
 Result<Tokens> Engine::see(const Image& pixels, ThreadPool& pool, Timings& timings) const {
   Stopwatch watch;
   FASTVLM_ASSIGN(const auto seeing, encoder(pool));
   timings.load_seconds += watch.lap();
-  const std::vector<float> values = to_floats(pixels, preprocessing_);
-  timings.preprocess_seconds += watch.lap();
-  FASTVLM_ASSIGN(const Tokens tokens, seeing->tower.encode(values.data(), preprocessing_.size,
-                                                           preprocessing_.size, pool));
+  FASTVLM_ASSIGN(const Tokens tokens, encode(*seeing, pixels, pool, timings));
+  watch.lap();
   Tokens projected = seeing->projector.project(tokens, pool);
   timings.vision_seconds += watch.lap();
   FASTVLM_RETURN_IF_ERROR(check_tokens(projected, image_tokens_, checkpoint_));
   return projected;
+}
+
+Result<Tokens> Engine::see_unprojected(const Image& pixels, ThreadPool& pool,
+                                       Timings& timings) const {
+  Stopwatch watch;
+  FASTVLM_ASSIGN(const auto seeing, encoder(pool));
+  timings.load_seconds += watch.lap();
+  return encode(*seeing, pixels, pool, timings);
 }
 
 Result<std::shared_ptr<const Qwen2>> Engine::language(ThreadPool& pool) const {

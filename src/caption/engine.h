@@ -129,6 +129,8 @@ class Engine {
   // What tower and projector make of the pixels that the tower sees; the times it took are added to
   // `timings`. kInvalid for a model whose numbers are not finite.
   Result<Tokens> see(const Image& pixels, ThreadPool& pool, Timings& timings) const;
+  // What the projector reads: the tower's tokens alone.
+  Result<Tokens> see_unprojected(const Image& pixels, ThreadPool& pool, Timings& timings) const;
 
   // Tokens of pictures that were seen before, shared by all sessions, and what a picture is called
   // there: `pixels` are those that the tower sees.
@@ -142,6 +144,9 @@ class Engine {
   Engine(Checkpoint checkpoint, Tokenizer tokenizer, Precision precision);
 
   Status plan(const EngineOptions& options);
+  Status take_adapter(const AdapterChoice& choice);
+  Result<Tokens> encode(const ImageEncoder& seeing, const Image& pixels, ThreadPool& pool,
+                        Timings& timings) const;
   Result<ModelIdentity> identify() const;
   Status load_drafts(const EngineOptions& options);
   Status open_token_cache(const EngineOptions& options);
@@ -162,6 +167,7 @@ class Engine {
   mutable std::shared_ptr<const ImageEncoder> encoder_;
   mutable std::shared_ptr<const Qwen2> language_;
   mutable std::optional<LoraAdapter> waiting_adapter_;  // read, not yet attached
+  std::optional<ProjectorWeights> tuned_projector_;     // in place of the checkpoint's
   mutable std::once_flag identified_;
   mutable std::optional<Result<ModelIdentity>> identity_;
 };

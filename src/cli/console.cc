@@ -49,10 +49,10 @@ Status about(const std::string& item, Status status) {
   return status;
 }
 
-Exit report(const Status& status) {
-  say("fastvlm: error: ", status.message);
-  if (!status.hint.empty()) say("hint: ", status.hint);
+Exit exit_code(const Status& status) {
   switch (status.code) {
+    case Code::kOk:
+      return kDone;
     case Code::kUsage:
       return kWrongUse;
     case Code::kInterrupted:
@@ -60,6 +60,12 @@ Exit report(const Status& status) {
     default:
       return kBadInput;
   }
+}
+
+Exit report(const Status& status) {
+  say("fastvlm: error: ", status.message);
+  if (!status.hint.empty()) say("hint: ", status.hint);
+  return exit_code(status);
 }
 
 void warn(std::string_view line) {

@@ -22,8 +22,9 @@ enum Exit : int {
 // The same status with the name of the item that it is about in front.
 Status about(const std::string& item, Status status);
 
-// "fastvlm: error: …" and, when there is one, "hint: …" on stderr. Returns the exit code that goes
-// with it.
+// The exit code that goes with a status.
+Exit exit_code(const Status& status);
+// "fastvlm: error: …" and, when there is one, "hint: …" on stderr. Returns its exit code.
 Exit report(const Status& status);
 void warn(std::string_view line);  // "fastvlm: warning: …"
 void note(std::string_view line);  // "fastvlm: …"

@@ -83,9 +83,9 @@ std::string as_text(const Outcome& outcome, const MergeCommand& command) {
   const ModelComparison& found = outcome.comparison;
   return cat(command.out, ": ", megabytes(static_cast<double>(report.bytes)), " in ",
              report.files.size(), report.files.size() == 1 ? " file" : " files", ", ",
-             report.adapted, " matrices merged, ", type_name(report.dtype),
-             "\nagainst base and adapter: logits' error ", found.logits_error, " (bound ",
-             outcome.bound, "), at most ", found.largest_difference,
+             report.adapted, " matrices merged, ", report.projector ? "the projector taken, " : "",
+             type_name(report.dtype), "\nagainst base and adapter: logits' error ",
+             found.logits_error, " (bound ", outcome.bound, "), at most ", found.largest_difference,
              " off; the likeliest token is the same in ", fixed(100 * found.agreement, 2), " % of ",
              found.positions, " positions\n");
 }
@@ -96,6 +96,7 @@ std::string as_json(const Outcome& outcome) {
   const Json json = {{"files", report.files},
                      {"bytes", report.bytes},
                      {"adapted", report.adapted},
+                     {"projector", report.projector},
                      {"dtype", type_name(report.dtype)},
                      {"verification",
                       {{"positions", found.positions},

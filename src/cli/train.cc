@@ -2,8 +2,10 @@
 // fastvlm train: a LoRA adapter from conversations about pictures.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/cpu.h"
 #include "base/stopwatch.h"
@@ -18,6 +20,7 @@
 #include "cli/toml_options.h"
 #include "hub/model_origin.h"
 #include "kernels/dot_matrix.h"
+#include "kernels/table.h"
 #include "language/adapter_file.h"
 #include "train/run_record.h"
 #include "train/sample_answers.h"
@@ -49,6 +52,7 @@ struct TrainCommand {
   size_t report_samples = 3;
   double watts = 0;  // 0: not said
   std::string region;
+  bool tune_projector = false;
   bool truncate = false;
   bool no_shuffle = false;
   bool no_self_test = false;
@@ -66,22 +70,36 @@ struct TrainCommand {
   Status check_use() const;
   Status check_folder() const;
   Status prepare();
+  Status start();
   Result<std::vector<TrainingSample>> read_data(const std::string& file) const;
-  Result<std::vector<std::string>> encode(const std::vector<TrainingSample>& samples);
-  Status encode_all(std::vector<TrainingSample> learnt, std::vector<TrainingSample> evaluated);
+  Status encode(const std::vector<TrainingSample>& samples, std::vector<std::string>& names);
+  Status open_folder();
+  Status open_cache();
+  Status load();
   Result<LoraAdapter> start_adapter() const;
-  Result<RunSettings> settings(const LoraAdapter& adapter) const;
+  Result<RunSettings> settings() const;
+  Status check_alike(const RunSettings& run) const;
   Status train();
-  Status run_steps(LoraAdapter& adapter, RunFolder& folder);
-  Status finish(const LoraAdapter& adapter, const RunFolder& folder);
+  Status restore(Trainer& learner, const RunSettings& run);
+  Status run_steps();
+  Status finish();
 
   Status start_meter();
-  void record_run(const LoraAdapter& adapter, const RunSettings& settings, int64_t steps);
-  Result<SampleAnswers> answer_samples(const LoraAdapter& adapter);
+  void record_run(const RunSettings& settings, int64_t steps);
+  Result<SampleAnswers> answer_samples();
+  // What one alone would say or do: of several processes the first one.
+  void say(std::string_view line) const {
+    if (team_->leads()) note(line);
+  }
 
+  std::unique_ptr<Team> team_;
   std::unique_ptr<ThreadPool> pool_;
   std::shared_ptr<const Engine> engine_;
   std::shared_ptr<const Qwen2> language_;
+  std::optional<LoraAdapter> adapter_;
+  std::vector<TrainingSample> learnt_, evaluated_;
+  std::vector<std::string> learnt_tokens_, evaluated_tokens_;  // names in the cache
+  std::optional<RunFolder> folder_;                            // of the process that leads
   std::optional<ImageTokenCache> cache_;
   std::unique_ptr<SampleData> samples_;
   std::unique_ptr<SampleData> evaluation_;
@@ -117,6 +135,8 @@ void TrainCommand::add_adapter_options() {
   command->add_option("--lora-targets", targets,
                       "Layers, as in q_proj,v_proj [all linear ones but the head]");
   command->add_flag("--rslora", lora.rank_stabilized, "Divide alpha by the root of the rank");
+  command->add_flag("--tune-projector", tune_projector,
+                    "Learn the projector too, all of its weights");
   command->add_option("--init-adapter", init_adapter, "Begin with this adapter, in PEFT's files");
 }
 
@@ -203,7 +223,13 @@ Status TrainCommand::check_use() const {
     return error(Code::kUsage, cat(name, ": expected a number, found ", value), "give a number");
   }
   if (!region.empty()) FASTVLM_RETURN_IF_ERROR(find_carbon_intensity(region).status());
-  FASTVLM_RETURN_IF_ERROR(check_folder());
+  if (const int64_t a_step = trainer.batch_size * trainer.accumulation; team_->size() > a_step) {
+    return error(Code::kUsage,
+                 cat("--batch-size: expected at least a sample a step for each of ", team_->size(),
+                     " processes, found ", a_step),
+                 "start fewer processes, or give larger batches or --gradient-accumulation");
+  }
+  if (team_->leads()) FASTVLM_RETURN_IF_ERROR(check_folder());
   if (init_adapter.empty()) return {};
   for (const char* option : {"--lora-r", "--lora-alpha", "--lora-targets", "--rslora"}) {
     if (command->count(option) == 0) continue;
@@ -240,7 +266,9 @@ Status TrainCommand::prepare() {
   options.language = Arithmetic::kF32;
   options.keep_tower = false;
   FASTVLM_ASSIGN(engine_, Engine::load(options, *pool_));
-  for (const std::string& line : engine_->checkpoint().warnings()) warn(line);
+  for (const std::string& line : engine_->checkpoint().warnings()) {
+    if (team_->leads()) warn(line);
+  }
   if (max_length == 0) max_length = engine_->image_tokens() <= 64 ? 512 : 1024;
   const ModelConfig& known = engine_->checkpoint().config();
   const int64_t context = std::min(known.language.max_positions, known.max_context);
@@ -269,58 +297,83 @@ Result<std::vector<TrainingSample>> TrainCommand::read_data(const std::string& f
   options.max_length = max_length;
   options.truncate = truncate;
   FASTVLM_ASSIGN(SampleSet set, read_samples(file, engine_->tokenizer(), options));
-  if (set.truncated > 0) {
+  if (set.truncated > 0 && team_->leads()) {
     warn(cat(set.truncated, " samples were cut to ", max_length,
              " positions; they do not teach the model to stop"));
   }
   if (set.problems.empty()) return std::move(set.samples);
-  for (const std::string& problem : set.problems) note(problem);
+  for (const std::string& problem : set.problems) say(problem);
   return error(Code::kInvalid,
                cat(file, ": ", set.records - set.samples.size(), " of ", set.records,
                    " samples cannot be used"),
                "mend or remove them; over-long ones need --max-length N or --truncate");
 }
 
-// The names of the pictures' tokens in the cache.
-Result<std::vector<std::string>> TrainCommand::encode(const std::vector<TrainingSample>& samples) {
-  std::vector<std::string> names;
-  size_t failed = 0;
-  Progress progress(false);
-  for (const TrainingSample& sample : samples) {
-    bool encoded = false;
-    auto name = cache_->keep(sample.image, *pool_, encoded);
-    if (!name.ok()) {
-      progress.clear();
-      ++failed;
-      note(cat(sample.origin, ": ", name.status().message));
-      continue;
+// The names of the pictures' tokens in the cache. Each process sees its share of the pictures, and
+// finds those of the others where they share a folder.
+Status TrainCommand::encode(const std::vector<TrainingSample>& samples,
+                            std::vector<std::string>& names) {
+  std::map<std::filesystem::path, size_t> pictures;  // and their numbers
+  for (const TrainingSample& sample : samples) pictures.emplace(sample.image, pictures.size());
+  names.resize(samples.size());
+  Progress progress(!team_->leads());
+  std::vector<double> failed(static_cast<size_t>(team_->size()));  // of each process
+  size_t done = 0;
+  for (const bool own : {true, false}) {
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const size_t owner = pictures[samples[i].image] % static_cast<size_t>(team_->size());
+      if ((owner == static_cast<size_t>(team_->rank())) != own) continue;
+      bool encoded = false;
+      auto name = cache_->keep(samples[i].image, *pool_, encoded);
+      if (!name.ok()) {
+        progress.clear();
+        ++failed[static_cast<size_t>(team_->rank())];
+        note(cat(samples[i].origin, ": ", name.status().message));
+        continue;
+      }
+      names[i] = std::move(*name);
+      ++done;
+      progress.show(
+          [&](double) { return cat("pictures encoded: ", done, " of ", samples.size()); });
     }
-    names.push_back(std::move(*name));
-    progress.show(
-        [&](double) { return cat("pictures encoded: ", names.size(), " of ", samples.size()); });
+    team_->gather(failed);
+    if (const double all = std::accumulate(failed.begin(), failed.end(), 0.0); all > 0) {
+      return error(Code::kInvalid, cat(all, " of ", samples.size(), " pictures cannot be used"),
+                   "mend or remove their samples");
+    }
   }
-  if (failed == 0) return names;
-  return error(Code::kInvalid, cat(failed, " of ", samples.size(), " pictures cannot be used"),
-               "mend or remove their samples");
+  return {};
 }
 
 Result<LoraAdapter> TrainCommand::start_adapter() const {
-  const LanguageConfig& language = engine_->checkpoint().config().language;
-  if (!init_adapter.empty()) {
-    FASTVLM_ASSIGN(LoraAdapter adapter, load_adapter(init_adapter, language));
-    if (command->count("--lora-dropout") > 0) adapter.set_dropout(lora.dropout);
-    return adapter;
+  const Checkpoint& checkpoint = engine_->checkpoint();
+  const LanguageConfig& language = checkpoint.config().language;
+  std::optional<LoraAdapter> adapter;
+  if (init_adapter.empty()) {
+    FASTVLM_ASSIGN(adapter, LoraAdapter::create(language, lora));
+    adapter->initialize(trainer.seed);
+  } else {
+    FASTVLM_ASSIGN(adapter, load_adapter(init_adapter, language));
+    if (command->count("--lora-dropout") > 0) adapter->set_dropout(lora.dropout);
   }
-  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(language, lora));
-  adapter.initialize(trainer.seed);
-  return adapter;
+  if (!tune_projector && !adapter->projector()) return std::move(*adapter);
+  FASTVLM_ASSIGN(const ProjectorWeights own, read_projector(checkpoint));
+  if (adapter->projector()) {
+    FASTVLM_RETURN_IF_ERROR(blend(own, adapter->projector_weights(), 1).status());
+  } else {
+    adapter->add_projector(own);
+  }
+  return std::move(*adapter);
 }
 
-Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
+Result<RunSettings> TrainCommand::settings() const {
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
-  const LoraSettings& used = adapter.settings();
+  const LoraSettings& used = adapter_->settings();
   const auto exactly = [](double value) { return nlohmann::json(value).dump(); };
-  RunSettings result{{"model", identity.sha256},
+  // What differs is named in the order of names: this comes before the data, which go by it.
+  const bool tuned = adapter_->projector().has_value();
+  RunSettings result{{"adapter", tuned ? "of LoRA and --tune-projector" : "of LoRA alone"},
+                     {"model", identity.sha256},
                      {"data", samples_->digest()},
                      {"lora-r", cat(used.rank)},
                      {"lora-alpha", exactly(used.alpha)},
@@ -340,38 +393,54 @@ Result<RunSettings> TrainCommand::settings(const LoraAdapter& adapter) const {
   return result;
 }
 
-// The tower is needed once; then it leaves memory to the language model.
-Status TrainCommand::encode_all(std::vector<TrainingSample> learnt,
-                                std::vector<TrainingSample> evaluated) {
+// Everything that can be refused before anything is written.
+Status TrainCommand::start() {
+  if (!config.empty()) FASTVLM_RETURN_IF_ERROR(apply_toml(config, *command));
+  FASTVLM_RETURN_IF_ERROR(check_use());
+  FASTVLM_RETURN_IF_ERROR(prepare());
+  FASTVLM_ASSIGN(adapter_, start_adapter());
+  FASTVLM_ASSIGN(learnt_, read_data(data));
+  if (evaluation_data.empty()) return {};
+  FASTVLM_ASSIGN(evaluated_, read_data(evaluation_data));
+  return {};
+}
+
+Status TrainCommand::open_folder() {
+  if (!team_->leads()) return {};
+  FASTVLM_ASSIGN(folder_, RunFolder::open(out, resume));
+  return start_meter();
+}
+
+Status TrainCommand::open_cache() {
   std::filesystem::path kept = image_cache;
   if (kept.empty()) kept = std::filesystem::path(out) / "image_tokens";
-  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(engine_, kept, image.decode_options()));
-  FASTVLM_ASSIGN(std::vector<std::string> learnt_tokens, encode(learnt));
-  FASTVLM_ASSIGN(std::vector<std::string> evaluated_tokens, encode(evaluated));
+  FASTVLM_ASSIGN(cache_, ImageTokenCache::open(
+                             engine_, kept, image.decode_options(),
+                             adapter_->projector() ? TokenStage::kTower : TokenStage::kProjected));
+  return {};
+}
+
+// The tower was needed once; now it leaves memory to the language model.
+Status TrainCommand::load() {
   FASTVLM_ASSIGN(language_, engine_->language(*pool_));
-  samples_ = std::make_unique<SampleData>(std::move(learnt), std::move(learnt_tokens), *cache_,
+  samples_ = std::make_unique<SampleData>(std::move(learnt_), std::move(learnt_tokens_), *cache_,
                                           *language_);
-  if (evaluated.empty()) return {};
-  evaluation_ = std::make_unique<SampleData>(std::move(evaluated), std::move(evaluated_tokens),
+  if (evaluated_.empty()) return {};
+  evaluation_ = std::make_unique<SampleData>(std::move(evaluated_), std::move(evaluated_tokens_),
                                              *cache_, *language_);
   return {};
 }
 
+// Between the parts that each process does for itself, all of them hear of the first error.
 Status TrainCommand::train() {
-  if (!config.empty()) FASTVLM_RETURN_IF_ERROR(apply_toml(config, *command));
-  FASTVLM_RETURN_IF_ERROR(check_use());
-  FASTVLM_RETURN_IF_ERROR(prepare());
-  FASTVLM_ASSIGN(LoraAdapter adapter, start_adapter());
-  std::vector<TrainingSample> evaluated;
-  FASTVLM_ASSIGN(std::vector<TrainingSample> learnt, read_data(data));
-  if (!evaluation_data.empty()) {
-    FASTVLM_ASSIGN(evaluated, read_data(evaluation_data));
-  }
-  FASTVLM_ASSIGN(RunFolder folder, RunFolder::open(out, resume));
-  FASTVLM_RETURN_IF_ERROR(start_meter());
-  FASTVLM_RETURN_IF_ERROR(encode_all(std::move(learnt), std::move(evaluated)));
-  FASTVLM_RETURN_IF_ERROR(run_steps(adapter, folder));
-  return finish(adapter, folder);
+  FASTVLM_RETURN_IF_ERROR(team_->agree(start()));
+  FASTVLM_RETURN_IF_ERROR(team_->agree(open_folder()));
+  FASTVLM_RETURN_IF_ERROR(team_->agree(open_cache()));
+  FASTVLM_RETURN_IF_ERROR(encode(learnt_, learnt_tokens_));
+  FASTVLM_RETURN_IF_ERROR(encode(evaluated_, evaluated_tokens_));
+  FASTVLM_RETURN_IF_ERROR(team_->agree(load()));
+  FASTVLM_RETURN_IF_ERROR(run_steps());
+  return team_->agree(finish());
 }
 
 Status TrainCommand::start_meter() {
@@ -390,8 +459,7 @@ Status TrainCommand::start_meter() {
 }
 
 // What report and model card say about the run.
-void TrainCommand::record_run(const LoraAdapter& adapter, const RunSettings& settings,
-                              int64_t steps) {
+void TrainCommand::record_run(const RunSettings& settings, int64_t steps) {
   const ModelOrigin origin = model_origin(model_folder_);
   const auto identity = engine_->identity();
   meter_->change([&](RunRecord& record) {
@@ -415,21 +483,28 @@ void TrainCommand::record_run(const LoraAdapter& adapter, const RunSettings& set
     record.settings.emplace_back("max-length", cat(max_length));
     record.settings.emplace_back("image tokens", cat(engine_->image_tokens()));
     record.steps = steps;
-    record.trained_parameters = static_cast<int64_t>(adapter.parameters().size());
+    record.trained_parameters = static_cast<int64_t>(adapter_->parameters().size());
   });
 }
 
 // The base answers first; with the adapter it is read once more, when the trainer has left memory.
-Result<SampleAnswers> TrainCommand::answer_samples(const LoraAdapter& adapter) {
+Result<SampleAnswers> TrainCommand::answer_samples() {
   SampleAnswers result;
   result.learnt = evaluation_ == nullptr;
   const SampleData& data_shown = result.learnt ? *samples_ : *evaluation_;
   const std::vector<size_t> chosen = chosen_samples(data_shown.size(), report_samples);
   if (chosen.empty() || stop_asked()) return result;
-  const Answering how{engine_->tokenizer(), engine_->stop_ids()};
+  Answering how{engine_->tokenizer(), engine_->stop_ids()};
+  if (adapter_->projector()) {
+    FASTVLM_ASSIGN(const ProjectorWeights base, read_projector(engine_->checkpoint()));
+    how.projector = Projector::pack(base, *pool_);
+  }
   FASTVLM_ASSIGN(const auto before, answers(*language_, data_shown, chosen, how, *pool_));
+  if (adapter_->projector()) {
+    how.projector = Projector::pack(adapter_->projector_weights(), *pool_);
+  }
   FASTVLM_ASSIGN(Qwen2 learnt, Qwen2::load(engine_->checkpoint(), *pool_));
-  FASTVLM_RETURN_IF_ERROR(learnt.attach(adapter, 1, *pool_));
+  FASTVLM_RETURN_IF_ERROR(learnt.attach(*adapter_, 1, *pool_));
   FASTVLM_ASSIGN(const auto after, answers(learnt, data_shown, chosen, how, *pool_));
   for (size_t i = 0; i < chosen.size(); ++i) {
     result.answers.push_back({data_shown.sample(chosen[i]).image,
@@ -439,22 +514,46 @@ Result<SampleAnswers> TrainCommand::answer_samples(const LoraAdapter& adapter) {
   return result;
 }
 
-Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
-  FASTVLM_ASSIGN(const RunSettings run_settings, settings(adapter));
-  Trainer learner(*pool_, *language_, adapter, *samples_, trainer);
-  if (folder.has_checkpoint()) {
-    FASTVLM_RETURN_IF_ERROR(folder.restore(learner, run_settings));
-    note(cat("going on after step ", learner.steps_done(), " of ", learner.total_steps()));
-  } else if (!no_self_test) {
-    FASTVLM_RETURN_IF_ERROR(learner.self_test());
+// Processes that differ would train apart without a word.
+Status TrainCommand::check_alike(const RunSettings& run) const {
+  FASTVLM_RETURN_IF_ERROR(check_same(*team_, "instruction set", current_isa()));
+  for (const auto& [name, value] : run) {
+    FASTVLM_RETURN_IF_ERROR(check_same(*team_, name, value));
   }
-  FASTVLM_RETURN_IF_ERROR(folder.rewind_metrics(learner.steps_done()));
-  record_run(adapter, run_settings, learner.total_steps());
-  Progress progress(false);
+  const auto evaluated = evaluation_ ? evaluation_->digest() : std::string("none");
+  FASTVLM_RETURN_IF_ERROR(check_same(*team_, "evaluation data", evaluated));
+  return check_same(*team_, "--eval-every and --save-every", cat(evaluate_every, " ", save_every));
+}
+
+// From the checkpoint, where there is one, to all processes; what the first one knows, they get.
+Status TrainCommand::restore(Trainer& learner, const RunSettings& run) {
+  Status status;
+  const bool resumed = team_->any(folder_ && folder_->has_checkpoint());
+  if (folder_ && resumed) {
+    status = folder_->restore(learner, run);
+  } else if (folder_ && !no_self_test) {
+    status = learner.self_test();
+  }
+  if (folder_ && status.ok()) status = folder_->rewind_metrics(learner.steps_done());
+  FASTVLM_RETURN_IF_ERROR(team_->agree(status));
+  learner.spread();
+  if (resumed)
+    say(cat("going on after step ", learner.steps_done(), " of ", learner.total_steps()));
+  return {};
+}
+
+Status TrainCommand::run_steps() {
+  const auto run_settings = settings();
+  FASTVLM_RETURN_IF_ERROR(team_->agree(run_settings.status()));
+  FASTVLM_RETURN_IF_ERROR(check_alike(*run_settings));
+  Trainer learner(*pool_, *language_, *adapter_, *samples_, trainer, *team_);
+  FASTVLM_RETURN_IF_ERROR(restore(learner, *run_settings));
+  if (meter_) record_run(*run_settings, learner.total_steps());
+  Progress progress(!team_->leads());
   const int64_t first = learner.steps_done();
   int64_t positions = 0;
   RunOptions options;
-  options.settings = run_settings;
+  options.settings = *run_settings;
   options.save_every = save_every;
   options.evaluate_every = evaluate_every == 0 ? learner.total_steps() : evaluate_every;
   options.evaluation = evaluation_.get();
@@ -464,7 +563,7 @@ Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
     positions += report.positions;
     if (evaluation) {
       progress.clear();
-      note(cat("step ", report.step, ": evaluation loss ", fixed(*evaluation, 4)));
+      say(cat("step ", report.step, ": evaluation loss ", fixed(*evaluation, 4)));
     }
     progress.show([&](double seconds) {
       const auto done = static_cast<double>(report.step - first);
@@ -477,24 +576,27 @@ Status TrainCommand::run_steps(LoraAdapter& adapter, RunFolder& folder) {
   };
   Stopwatch reported;
   options.on_save = [&]() -> Status {
+    if (!team_->leads()) return {};
     if (!stop_asked() && reported.seconds() < kBetweenReports) return {};
     reported.lap();
     FASTVLM_RETURN_IF_ERROR(meter_->save());
-    return folder.report(meter_->record());
+    return folder_->report(meter_->record());
   };
   stop_politely();
-  const Status done = run_training(learner, folder, options);
+  const Status done = run_training(learner, folder_ ? &*folder_ : nullptr, options);
   progress.clear();
   steps_done_ = learner.steps_done();
   return done;
 }
 
-Status TrainCommand::finish(const LoraAdapter& adapter, const RunFolder& folder) {
+// By the first process alone, when the trainer has left memory.
+Status TrainCommand::finish() {
+  if (!team_->leads()) return {};
   FASTVLM_ASSIGN(const ModelIdentity identity, engine_->identity());
-  FASTVLM_RETURN_IF_ERROR(save_adapter(out, adapter, identity.name));
-  FASTVLM_ASSIGN(const SampleAnswers samples, answer_samples(adapter));
+  FASTVLM_RETURN_IF_ERROR(save_adapter(out, *adapter_, identity.name));
+  FASTVLM_ASSIGN(const SampleAnswers samples, answer_samples());
   FASTVLM_RETURN_IF_ERROR(meter_->save());
-  FASTVLM_RETURN_IF_ERROR(folder.report(meter_->record(), samples));
+  FASTVLM_RETURN_IF_ERROR(folder_->report(meter_->record(), samples));
   if (json) {
     nlohmann::ordered_json result{{"adapter", out}, {"steps", steps_done_}};
     if (last_) result["loss"] = last_->loss;
@@ -505,8 +607,13 @@ Status TrainCommand::finish(const LoraAdapter& adapter, const RunFolder& folder)
 }
 
 Exit TrainCommand::run() {
+  auto joined = join_team();
+  if (!joined.ok()) return report(joined.status());
+  team_ = std::move(*joined);
   const Status status = train();
-  return status.ok() ? kDone : report(status);
+  const Exit exit = team_->leads() && !status.ok() ? report(status) : exit_code(status);
+  team_.reset();  // the first process that ends badly takes the others with it: all have spoken
+  return exit;
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ using Json = nlohmann::ordered_json;  // the first pattern that matches counts
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kEndA = ".lora_A.weight";
 constexpr std::string_view kEndB = ".lora_B.weight";
+constexpr const char* kProjector = "mm_projector";  // in modules_to_save
+constexpr std::string_view kProjectorPrefix = "base_model.model.model.mm_projector.";
 
 // The fields of adapter_config.json. A key that is null counts as absent.
 class Fields {
@@ -88,15 +90,27 @@ Status check_kind(const Fields& fields) {
   FASTVLM_RETURN_IF_ERROR(fields.expect_plain("bias", "adapters with trained biases"));
   FASTVLM_RETURN_IF_ERROR(fields.expect_plain("lora_bias", "adapters with trained biases"));
   FASTVLM_RETURN_IF_ERROR(fields.expect_plain("fan_in_fan_out", "transposed weights"));
-  FASTVLM_RETURN_IF_ERROR(fields.expect_plain("modules_to_save", "modules trained as a whole"));
+  const Json* whole = fields.find("modules_to_save");
+  if (whole == nullptr || *whole != Json::array({kProjector})) {
+    FASTVLM_RETURN_IF_ERROR(fields.expect_plain(
+        "modules_to_save", "modules trained as a whole, other than mm_projector,"));
+  }
   return fields.expect_plain("layer_replication", "replicated layers");
 }
 
-Result<LoraSettings> read_settings(const std::filesystem::path& path) {
+struct AdapterConfig {
+  LoraSettings lora;
+  bool projector = false;  // modules_to_save names it
+};
+
+Result<AdapterConfig> read_adapter_config(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const Json object, read_ordered_json_object(path));
   const Fields fields(path.string(), object);
   FASTVLM_RETURN_IF_ERROR(check_kind(fields));
-  LoraSettings settings;
+  AdapterConfig config;
+  config.projector =
+      fields.find("modules_to_save") != nullptr && !object["modules_to_save"].empty();
+  LoraSettings& settings = config.lora;
   FASTVLM_ASSIGN(const double rank, fields.number("r", 8));
   if (!(rank >= 1 && rank <= 1e6)) return fields.wrong("r", "a whole number above 0", rank);
   settings.rank = static_cast<int64_t>(rank);
@@ -105,7 +119,7 @@ Result<LoraSettings> read_settings(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(settings.rank_stabilized, fields.flag("use_rslora"));
   FASTVLM_ASSIGN(settings.rank_pattern, fields.pattern<int64_t>("rank_pattern"));
   FASTVLM_ASSIGN(settings.alpha_pattern, fields.pattern<double>("alpha_pattern"));
-  return settings;
+  return config;
 }
 
 // "model.layers.0.self_attn.q_proj" of a tensor's name that ends so; empty for another.
@@ -116,15 +130,17 @@ std::string module_of(std::string_view tensor, std::string_view end) {
   return std::string(tensor);
 }
 
-Result<std::set<std::string>> adapted_modules(const SafetensorsFile& file) {
+Result<std::set<std::string>> adapted_modules(const SafetensorsFile& file, bool with_projector) {
   std::set<std::string> modules;
   for (const auto& [name, tensor] : file.tensors()) {
+    if (with_projector && name.starts_with(kProjectorPrefix)) continue;
     std::string module = module_of(name, kEndA);
     if (module.empty()) module = module_of(name, kEndB);
     if (module.empty()) {
       return error(Code::kUnsupported,
                    cat(file.path().string(), ": tensor ", printable(name),
-                       ": expected only lora_A and lora_B of linear layers"),
+                       ": expected only lora_A and lora_B of linear layers",
+                       with_projector ? " and mm_projector" : ""),
                    "train a plain LoRA adapter of the language model's linear layers");
     }
     modules.insert(std::move(module));
@@ -146,10 +162,9 @@ std::vector<std::string> shortest_names(const std::set<std::string>& modules, in
   return names;
 }
 
-Status read_tensor(const SafetensorsFile& file, const std::string& name, int64_t rows, int64_t cols,
-                   float* out) {
+Status read_tensor(const SafetensorsFile& file, const std::string& name,
+                   const std::vector<int64_t>& shape, float* out) {
   const TensorView* tensor = file.find(name);
-  const std::vector<int64_t> shape{rows, cols};
   if (tensor == nullptr || tensor->shape != shape) {
     return error(Code::kInvalid,
                  cat(file.path().string(), ": tensor ", name, ": expected ", bracketed(shape),
@@ -167,6 +182,21 @@ Status read_tensor(const SafetensorsFile& file, const std::string& name, int64_t
   return {};
 }
 
+// Its first weight says how wide the tower's tokens are.
+Status add_projector(const SafetensorsFile& file, int64_t hidden, LoraAdapter& adapter) {
+  const TensorView* first = file.find(cat(kProjectorPrefix, "0.weight"));
+  const bool is_matrix = first != nullptr && first->shape.size() == 2 && first->shape[0] == hidden;
+  const int64_t inputs = is_matrix ? first->shape[1] : 1;
+  ProjectorWeights projector{{inputs, hidden}, {}};
+  projector.values.resize(static_cast<size_t>(projector.shape.size()));
+  for (const ProjectorShape::Tensor& tensor : projector.shape.tensors()) {
+    FASTVLM_RETURN_IF_ERROR(read_tensor(file, cat(kProjectorPrefix, tensor.name), tensor.shape,
+                                        projector.values.data() + tensor.offset));
+  }
+  adapter.add_projector(projector);
+  return {};
+}
+
 template <typename T>
 Json pattern_json(const std::vector<std::pair<std::string, T>>& pattern) {
   Json json = Json::object();
@@ -174,7 +204,8 @@ Json pattern_json(const std::vector<std::pair<std::string, T>>& pattern) {
   return json;
 }
 
-Json config_json(const LoraSettings& settings, const std::string& base) {
+Json config_json(const LoraAdapter& adapter, const std::string& base) {
+  const LoraSettings& settings = adapter.settings();
   return {{"alpha_pattern", pattern_json(settings.alpha_pattern)},
           {"base_model_name_or_path", base},
           {"bias", "none"},
@@ -183,7 +214,7 @@ Json config_json(const LoraSettings& settings, const std::string& base) {
           {"init_lora_weights", true},
           {"lora_alpha", settings.alpha},
           {"lora_dropout", settings.dropout},
-          {"modules_to_save", nullptr},
+          {"modules_to_save", adapter.projector() ? Json::array({kProjector}) : Json()},
           {"peft_type", "LORA"},
           {"r", settings.rank},
           {"rank_pattern", pattern_json(settings.rank_pattern)},
@@ -197,18 +228,21 @@ Json config_json(const LoraSettings& settings, const std::string& base) {
 
 Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
                                  const LanguageConfig& config) {
-  FASTVLM_ASSIGN(LoraSettings settings, read_settings(folder / kAdapterConfigFile));
+  FASTVLM_ASSIGN(AdapterConfig stated, read_adapter_config(folder / kAdapterConfigFile));
   FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(folder / kAdapterTensorFile));
-  FASTVLM_ASSIGN(const std::set<std::string> modules, adapted_modules(file));
-  settings.targets = shortest_names(modules, config.layers);
-  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(config, settings));
+  FASTVLM_ASSIGN(const std::set<std::string> modules, adapted_modules(file, stated.projector));
+  stated.lora.targets = shortest_names(modules, config.layers);
+  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(config, stated.lora));
   for (const LoraModule& module : adapter.modules()) {
     const std::string name = cat(kPrefix, module.name);
     float* const values = adapter.parameters().data();
     FASTVLM_RETURN_IF_ERROR(
-        read_tensor(file, cat(name, kEndA), module.rank, module.in, values + module.a));
+        read_tensor(file, cat(name, kEndA), {module.rank, module.in}, values + module.a));
     FASTVLM_RETURN_IF_ERROR(
-        read_tensor(file, cat(name, kEndB), module.out, module.rank, values + module.b));
+        read_tensor(file, cat(name, kEndB), {module.out, module.rank}, values + module.b));
+  }
+  if (stated.projector) {
+    FASTVLM_RETURN_IF_ERROR(add_projector(file, config.hidden_size, adapter));
   }
   return adapter;
 }
@@ -240,10 +274,16 @@ Status save_adapter(const std::filesystem::path& folder, const LoraAdapter& adap
                        {module.out, module.rank},
                        part(module.b, module.b_size())});
   }
+  if (adapter.projector()) {
+    for (const ProjectorShape::Tensor& tensor : adapter.projector()->tensors()) {
+      tensors.push_back({cat(kProjectorPrefix, tensor.name), DType::kF32, tensor.shape,
+                         part(adapter.projector_offset() + tensor.offset, tensor.size())});
+    }
+  }
   FASTVLM_RETURN_IF_ERROR(
       write_safetensors(folder / kAdapterTensorFile, tensors, {{"format", "pt"}}));
   return write_file_atomically(folder / kAdapterConfigFile,
-                               config_json(adapter.settings(), base).dump(2) + "\n");
+                               config_json(adapter, base).dump(2) + "\n");
 }
 
 }  // namespace fastvlm

@@ -168,12 +168,13 @@ Result<LoraAdapter> LoraAdapter::create(const LanguageConfig& config,
     return error(Code::kUsage, cat("LoRA target ", printable(target), ": no layer of that name"),
                  cat("choose among ", bracketed(all_target_names())));
   }
+  adapter.projector_offset_ = size;
   adapter.parameters_.resize(static_cast<size_t>(size));
   return adapter;
 }
 
 void LoraAdapter::initialize(uint64_t seed) {
-  std::fill(parameters_.begin(), parameters_.end(), 0.0F);
+  std::fill_n(parameters_.begin(), projector_offset_, 0.0F);
   const RandomStream random(seed);
   for (size_t i = 0; i < modules_.size(); ++i) {
     const LoraModule& module = modules_[i];
@@ -184,6 +185,15 @@ void LoraAdapter::initialize(uint64_t seed) {
       parameters_[static_cast<size_t>(module.a + j)] = static_cast<float>(bound * (2 * u - 1));
     }
   }
+}
+
+void LoraAdapter::add_projector(const ProjectorWeights& start) {
+  projector_ = start.shape;
+  parameters_.insert(parameters_.end(), start.values.begin(), start.values.end());
+}
+
+ProjectorWeights LoraAdapter::projector_weights() const {
+  return {*projector_, {parameters_.begin() + projector_offset_, parameters_.end()}};
 }
 
 Status LoraAdapter::check_fits(const LanguageConfig& config) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A low-rank adapter of the language model's linear layers, with the semantics of PEFT:
 //   y = x W^T + bias + scale * dropout(x) A^T B^T,   scale = alpha / rank, or alpha / sqrt(rank)
+// Beside it the projector may be learnt as a whole (PEFT's modules_to_save).
 // All parameters lie in one array, so that an optimiser, a checkpoint and a norm see plain numbers.
 #pragma once
 
@@ -15,6 +16,7 @@
 
 #include "base/result.h"
 #include "formats/config.h"
+#include "formats/projector_weights.h"
 
 namespace fastvlm {
 
@@ -58,7 +60,16 @@ class LoraAdapter {
   static Result<LoraAdapter> create(const LanguageConfig& config, const LoraSettings& settings);
 
   // As PEFT: A uniform in +-1 / sqrt(in), B zero. The same seed gives the same numbers anywhere.
+  // The projector stays as it is.
   void initialize(uint64_t seed);
+
+  // The projector, to be learnt from these weights on; its parameters come last. Once.
+  void add_projector(const ProjectorWeights& start);
+  // Its shape; none: it is not learnt.
+  const std::optional<ProjectorShape>& projector() const { return projector_; }
+  int64_t projector_offset() const { return projector_offset_; }  // in the parameters
+  // The projector as it is now. Requires projector().
+  ProjectorWeights projector_weights() const;
 
   const LoraSettings& settings() const { return settings_; }
   void set_dropout(double rate) { settings_.dropout = rate; }
@@ -75,6 +86,8 @@ class LoraAdapter {
   LoraSettings settings_;
   std::vector<LoraModule> modules_;                       // layer by layer
   std::vector<std::array<int32_t, kLoraTargets>> index_;  // [layers], into modules_; -1: none
+  std::optional<ProjectorShape> projector_;
+  int64_t projector_offset_ = 0;  // the end of the modules' parameters
   std::vector<float> parameters_;
 };
 

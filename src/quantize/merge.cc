@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "formats/atomic_file.h"
+#include "formats/projector_weights.h"
 #include "formats/tensor_names.h"
 #include "quantize/export_config.h"
 #include "quantize/float_tensors.h"
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kElementsAtATime = int64_t{4} << 20;
+constexpr std::string_view kProjectorPrefix = "projector.";
 
 Result<DType> dtype_of_linears(const Checkpoint& base) {
   const LanguageConfig& config = base.config().language;
@@ -45,11 +47,13 @@ class Merger {
 
  private:
   Status check() const;
+  Status take_projector();
   void plan();
   Status write_shard(const fs::path& path, const std::vector<std::string>& names);
   Status append_matrix(SafetensorsWriter& writer, const std::string& name, int64_t rows,
                        int64_t cols);
   void add_adapter(const LoraModule& module, int64_t index, float* row) const;
+  Status append_projector(SafetensorsWriter& writer, const std::string& name) const;
   Status write_index(const fs::path& out) const;
   TensorDeclaration declaration(const std::string& name) const {
     return {stored_name(name, Layout::kLlava), report_.dtype, *base_.shape(name)};
@@ -60,6 +64,7 @@ class Merger {
   const MergeOptions& options_;
   ThreadPool& pool_;
   std::map<std::string, const LoraModule*, std::less<>> modules_;  // by name of the weight
+  std::optional<ProjectorWeights> projector_;                      // the adapter's
   std::vector<std::vector<std::string>> shards_;                   // canonical names
   MergeReport report_;
 };
@@ -75,6 +80,15 @@ Status Merger::check() const {
                  "merge into the float checkpoint that it was made from, or give --dequantize");
   }
   return adapter_.check_fits(base_.config().language);
+}
+
+// With the strength that is asked for.
+Status Merger::take_projector() {
+  if (!adapter_.projector()) return {};
+  FASTVLM_ASSIGN(const ProjectorWeights own, read_projector(base_));
+  FASTVLM_ASSIGN(projector_, blend(own, adapter_.projector_weights(), options_.strength));
+  report_.projector = true;
+  return {};
 }
 
 void Merger::plan() {
@@ -116,6 +130,17 @@ Status Merger::append_matrix(SafetensorsWriter& writer, const std::string& name,
   return {};
 }
 
+Status Merger::append_projector(SafetensorsWriter& writer, const std::string& name) const {
+  for (const ProjectorShape::Tensor& tensor : projector_->shape.tensors()) {
+    if (cat(kProjectorPrefix, tensor.name) != name) continue;
+    const auto values =
+        std::span(projector_->values)
+            .subspan(static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.size()));
+    return append_floats(writer, values, report_.dtype, "adapter's " + name);
+  }
+  return {};
+}
+
 // row += scale * B[index] A
 void Merger::add_adapter(const LoraModule& module, int64_t index, float* row) const {
   const float* a = adapter_.parameters().data() + module.a;
@@ -134,7 +159,9 @@ Status Merger::write_shard(const fs::path& path, const std::vector<std::string>&
                  SafetensorsWriter::create(path, declarations, {{"format", "pt"}}));
   for (const std::string& name : names) {
     const std::vector<int64_t> shape = *base_.shape(name);
-    if (shape.size() == 2) {
+    if (projector_ && name.starts_with(kProjectorPrefix)) {
+      FASTVLM_RETURN_IF_ERROR(append_projector(writer, name));
+    } else if (shape.size() == 2) {
       FASTVLM_RETURN_IF_ERROR(append_matrix(writer, name, shape[0], shape[1]));
     } else {
       FASTVLM_ASSIGN(const std::vector<float> values, base_.floats(name));
@@ -159,6 +186,7 @@ Status Merger::write_index(const fs::path& out) const {
 
 Result<MergeReport> Merger::run(const fs::path& out) {
   FASTVLM_RETURN_IF_ERROR(check());
+  FASTVLM_RETURN_IF_ERROR(take_projector());
   if (options_.dtype) {
     report_.dtype = *options_.dtype;
   } else {

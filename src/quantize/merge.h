@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An adapter written into the weights of the model that it was trained on: W + scale * B A, summed
-// in f32. Goals: nothing of the model is lost (tower, projector, tokenizer come along), memory
-// stays at a few rows of a matrix, and the result is held against model and adapter side by side.
+// in f32, and the projector that it brings. Goals: nothing of the model is lost (tower, projector,
+// tokenizer come along), memory stays at a few rows of a matrix, and the result is held against
+// model and adapter side by side.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ struct MergeOptions {
 };
 
 struct MergeReport {
-  int64_t adapted = 0;  // matrices
+  int64_t adapted = 0;     // matrices
+  bool projector = false;  // whether the adapter brought one
   int64_t bytes = 0;
   DType dtype = DType::kF32;
   std::vector<std::string> files;

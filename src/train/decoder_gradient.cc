@@ -19,6 +19,7 @@ DecoderGradient::DecoderGradient(const Qwen2& model, const LoraAdapter& adapter,
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     blocks_.emplace_back(model, adapter, layer);
   }
+  if (adapter.projector()) projector_.emplace(*adapter.projector());
 }
 
 double DecoderGradient::loss(ThreadPool& pool, const TrainingSequence& sequence) {
@@ -34,6 +35,7 @@ double DecoderGradient::add_gradient(ThreadPool& pool, const TrainingSequence& s
   forward(pass, sequence);
   const double sum = head(pass, sequence, weight, true);
   backward(pass, sequence.length, gradient);
+  project_backward(pass, sequence, gradient);
   return sum;
 }
 
@@ -57,12 +59,32 @@ void DecoderGradient::prepare(int64_t rows) {
 void DecoderGradient::forward(const PassContext& context, const TrainingSequence& sequence) {
   prepare(sequence.length);
   std::copy(sequence.rows.begin(), sequence.rows.end(), segment_inputs_.front().begin());
+  project(context, sequence);
   for (int64_t segment = 0; segment < segments(); ++segment) {
     float* const out = segment + 1 < segments()
                            ? segment_inputs_[static_cast<size_t>(segment + 1)].data()
                            : stream_.data();
     run_segment(context, sequence.length, segment, out);
   }
+}
+
+// The picture's rows of the first block's input.
+void DecoderGradient::project(const PassContext& context, const TrainingSequence& sequence) {
+  if (!projector_) return;
+  const auto tokens = static_cast<int64_t>(sequence.image.size()) / adapter_.projector()->inputs;
+  projector_->forward(context.pool, projector_part(adapter_.parameters()), sequence.image.data(),
+                      tokens,
+                      segment_inputs_.front().data() + sequence.image_row * config_.hidden_size);
+}
+
+// From the gradient by the first block's input, in stream_, to the projector's.
+void DecoderGradient::project_backward(const PassContext& context, const TrainingSequence& sequence,
+                                       std::span<float> gradient) {
+  if (!projector_) return;
+  const auto tokens = static_cast<int64_t>(sequence.image.size()) / adapter_.projector()->inputs;
+  projector_->backward(context.pool, projector_part(adapter_.parameters()), sequence.image.data(),
+                       stream_.data() + sequence.image_row * config_.hidden_size, tokens,
+                       projector_part(gradient));
 }
 
 // Runs the blocks of a segment from its kept input; `out` null: its output is known already.

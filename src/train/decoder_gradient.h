@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loss of a sequence and its gradient by the adapter. Blocks are run again on the way back, as
+// The loss of a sequence and its gradient by the adapter, and by the projector where the adapter
+// has one. Blocks are run again on the way back, as
 // many as the memory for their activations allows ("gradient checkpointing"): the input of every
 // k-th block is kept, and the activations of k blocks exist at a time.
 #pragma once
@@ -14,6 +15,7 @@
 #include "language/lora.h"
 #include "language/qwen2.h"
 #include "train/block.h"
+#include "train/projector_gradient.h"
 
 namespace fastvlm {
 
@@ -28,6 +30,10 @@ struct TrainingSequence {
   std::span<const float> rows;
   int64_t length = 0;
   std::span<const TrainingTarget> targets;
+  // Where the projector learns: what it reads [tokens, inputs], and the row of the first token.
+  // Those rows are then made of it.
+  std::span<const float> image = {};
+  int64_t image_row = 0;
 };
 
 class DecoderGradient {
@@ -49,11 +55,19 @@ class DecoderGradient {
   PassContext context(ThreadPool& pool, const std::optional<RandomStream>& dropout);
   void prepare(int64_t rows);
   void forward(const PassContext& context, const TrainingSequence& sequence);
+  void project(const PassContext& context, const TrainingSequence& sequence);
+  void project_backward(const PassContext& context, const TrainingSequence& sequence,
+                        std::span<float> gradient);
   void run_segment(const PassContext& context, int64_t rows, int64_t segment, float* out);
   void backward(const PassContext& context, int64_t rows, std::span<float> gradient);
   double head(const PassContext& context, const TrainingSequence& sequence, float weight,
               bool backward);
 
+  // The projector's part of what lies as the adapter's parameters do.
+  template <typename T>
+  std::span<T> projector_part(std::span<T> all) const {
+    return all.subspan(static_cast<size_t>(adapter_.projector_offset()));
+  }
   int64_t segments() const { return (config_.layers + every_ - 1) / every_; }
   int64_t segment_end(int64_t segment) const {
     return std::min(config_.layers, (segment + 1) * every_);
@@ -73,6 +87,7 @@ class DecoderGradient {
   std::vector<float> stream_;  // [rows, hidden]: the last block's output, then gradients
   std::vector<float> picked_;  // [3, targets, hidden]: rows that predict, normed, their gradients
   Scratch logits_, dropped_;
+  std::optional<ProjectorGradient> projector_;
 };
 
 }  // namespace fastvlm

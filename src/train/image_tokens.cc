@@ -11,7 +11,7 @@ namespace fastvlm {
 
 Result<ImageTokenCache> ImageTokenCache::open(std::shared_ptr<const Engine> engine,
                                               const std::filesystem::path& folder,
-                                              const DecodeOptions& decode) {
+                                              const DecodeOptions& decode, TokenStage stage) {
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
   if (failed) {
@@ -27,6 +27,13 @@ Result<ImageTokenCache> ImageTokenCache::open(std::shared_ptr<const Engine> engi
       cat(identity.sha256, "\n", preprocessing.size, " ", static_cast<int>(preprocessing.aspect),
           " ", bracketed(preprocessing.mean), bracketed(preprocessing.std), " ", decode.apply_exif,
           " ", static_cast<int>(engine->precision().vision));
+  const Checkpoint& checkpoint = engine->checkpoint();
+  cache.stage_ = stage;
+  cache.width_ = checkpoint.config().language.hidden_size;
+  if (stage == TokenStage::kTower) {
+    cache.width_ = checkpoint.shape("projector.0.weight")->back();
+    cache.model_ += " tower";
+  }
   cache.engine_ = std::move(engine);
   return cache;
 }
@@ -47,16 +54,17 @@ Result<std::string> ImageTokenCache::keep(const std::filesystem::path& picture, 
   if (read(name).ok()) return name;
   FASTVLM_ASSIGN(const Image image, decode_image(bytes.bytes(), picture.string(), decode_));
   Timings ignored;
-  FASTVLM_ASSIGN(const Tokens tokens,
-                 engine_->see(preprocess(image, engine_->preprocessing()), pool, ignored));
+  const Image pixels = preprocess(image, engine_->preprocessing());
+  FASTVLM_ASSIGN(const Tokens tokens, stage_ == TokenStage::kTower
+                                          ? engine_->see_unprojected(pixels, pool, ignored)
+                                          : engine_->see(pixels, pool, ignored));
   FASTVLM_RETURN_IF_ERROR(write_tokens(file(name), tokens));
   encoded = true;
   return name;
 }
 
 Result<Tokens> ImageTokenCache::read(const std::string& name) const {
-  return read_tokens(file(name), engine_->image_tokens(),
-                     engine_->checkpoint().config().language.hidden_size);
+  return read_tokens(file(name), engine_->image_tokens(), width_);
 }
 
 }  // namespace fastvlm

@@ -14,6 +14,14 @@ constexpr int64_t kBlock = 65536;  // elements that are summed one after the oth
 
 }  // namespace
 
+void add(ThreadPool& pool, std::span<const float> values, std::span<float> sum) {
+  pool.parallel_for(static_cast<int64_t>(sum.size()), kBlock, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      sum[i] += values[i];
+    }
+  });
+}
+
 double norm(ThreadPool& pool, std::span<const float> values) {
   const auto count = static_cast<int64_t>(values.size());
   std::vector<double> squares(static_cast<size_t>((count + kBlock - 1) / kBlock));
@@ -54,7 +62,7 @@ void AdamW::step(ThreadPool& pool, std::span<const float> gradient, float factor
       first_[i] = kOld1 * first_[i] + kNew1 * g;
       second_[i] = kOld2 * second_[i] + kNew2 * g * g;
       const float scale = std::sqrt(second_[i]) * root + kEps;
-      parameters[i] = decay * parameters[i] - size * first_[i] / scale;
+      parameters[i] = (i < decayed_ ? decay : 1.0F) * parameters[i] - size * first_[i] / scale;
     }
   });
 }

@@ -10,6 +10,9 @@
 
 namespace fastvlm {
 
+// sum += values, element by element.
+void add(ThreadPool& pool, std::span<const float> values, std::span<float> sum);
+
 // The Euclidean norm; the same whatever the number of threads.
 double norm(ThreadPool& pool, std::span<const float> values);
 
@@ -19,8 +22,9 @@ float clip_factor(double norm, double largest);
 
 class AdamW {
  public:
-  AdamW(size_t count, double weight_decay)
-      : weight_decay_(weight_decay), first_(count), second_(count) {}
+  // The weights of the first `decayed` parameters decay; biases come last and do not.
+  AdamW(size_t count, double weight_decay, size_t decayed)
+      : weight_decay_(weight_decay), decayed_(decayed), first_(count), second_(count) {}
 
   // One step with `factor` times the gradient.
   void step(ThreadPool& pool, std::span<const float> gradient, float factor, double rate,
@@ -34,6 +38,7 @@ class AdamW {
 
  private:
   double weight_decay_;
+  size_t decayed_;
   int64_t steps_ = 0;
   std::vector<float> first_, second_;
 };

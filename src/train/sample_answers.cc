@@ -8,6 +8,23 @@
 
 namespace fastvlm {
 
+namespace {
+
+// A sample's rows with the image's tokens as the language model reads them.
+Result<std::vector<float>> projected(const SampleData& data, size_t sample, const Answering& how,
+                                     ThreadPool& pool) {
+  FASTVLM_ASSIGN(SampleRows rows, data.rows(sample));
+  if (rows.image.empty()) return std::move(rows.rows);
+  const int64_t width = how.projector->input_width();
+  const auto count = static_cast<int64_t>(rows.image.size()) / width;
+  const Tokens tokens = how.projector->project({count, width, std::move(rows.image)}, pool);
+  std::copy(tokens.values.begin(), tokens.values.end(),
+            rows.rows.begin() + rows.image_row * tokens.width);
+  return std::move(rows.rows);
+}
+
+}  // namespace
+
 std::vector<size_t> chosen_samples(size_t samples, size_t count) {
   std::vector<size_t> chosen;
   count = std::min(samples, count);
@@ -22,7 +39,7 @@ Result<std::vector<std::string>> answers(const Qwen2& model, const SampleData& d
   for (const size_t sample : samples) {
     const int64_t prompt =
         data.targets(sample).front().row + 1;  // its last row predicts the answer
-    FASTVLM_ASSIGN(const std::vector<float> rows, data.rows(sample));
+    FASTVLM_ASSIGN(const std::vector<float> rows, projected(data, sample, how, pool));
     DecodingOptions options;
     options.stop_ids = how.stop_ids;
     options.stop_on_loop = true;

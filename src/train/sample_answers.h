@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "language/qwen2.h"
 #include "text/tokenizer.h"
 #include "train/training_run.h"
+#include "vision/projector.h"
 
 namespace fastvlm {
 
@@ -22,6 +24,8 @@ struct Answering {
   const Tokenizer& tokenizer;
   std::vector<TokenId> stop_ids;
   int64_t max_tokens = 256;
+  // Needed where the samples hold what the tower saw, as they do when the projector is learnt.
+  std::optional<Projector> projector = {};
 };
 
 // The answers to the first questions of these samples, by their index.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 
 #include "base/strings.h"
 
@@ -29,10 +30,21 @@ std::vector<size_t> order_of_epoch(size_t count, uint64_t seed, int64_t epoch, b
   return order;
 }
 
+// Biases, which the projector alone has, keep out of weight decay, as in Hugging Face's Trainer.
+size_t decayed(const LoraAdapter& adapter) {
+  const int64_t biases = adapter.projector() ? 2 * adapter.projector()->hidden : 0;
+  return adapter.parameters().size() - static_cast<size_t>(biases);
+}
+
+// `rows` are the sample's, and must outlive what is returned.
+TrainingSequence sequence_of(const TrainingData& data, size_t sample, const SampleRows& rows) {
+  return {rows.rows, data.length(sample), data.targets(sample), rows.image, rows.image_row};
+}
+
 }  // namespace
 
 Trainer::Trainer(ThreadPool& pool, const Qwen2& model, LoraAdapter& adapter,
-                 const TrainingData& data, const TrainerSettings& settings)
+                 const TrainingData& data, const TrainerSettings& settings, Team& team)
     : pool_(pool),
       adapter_(adapter),
       data_(data),
@@ -40,8 +52,10 @@ Trainer::Trainer(ThreadPool& pool, const Qwen2& model, LoraAdapter& adapter,
       schedule_(CosineSchedule::with_ratio(settings.learning_rate, settings.warmup_ratio,
                                            settings.epochs * steps_an_epoch(data, settings))),
       model_(model, adapter, settings.checkpoint_every, settings.arithmetic),
-      optimizer_(adapter.parameters().size(), settings.weight_decay),
-      gradient_(adapter.parameters().size()) {}
+      optimizer_(adapter.parameters().size(), settings.weight_decay, decayed(adapter)),
+      team_(team) {
+  gradients_.emplace_back(adapter.parameters().size());
+}
 
 std::vector<size_t> Trainer::samples_of_step(int64_t step) const {
   const int64_t an_epoch = steps_an_epoch(data_, settings_);
@@ -55,12 +69,48 @@ std::vector<size_t> Trainer::samples_of_step(int64_t step) const {
 }
 
 // `place` is the sample's place in the step.
-Result<double> Trainer::add_sample(int64_t step, size_t sample, uint64_t place, float weight) {
-  FASTVLM_ASSIGN(const std::vector<float> rows, data_.rows(sample));
+Result<double> Trainer::add_sample(int64_t step, size_t sample, uint64_t place, float weight,
+                                   std::span<float> gradient) {
+  FASTVLM_ASSIGN(const SampleRows rows, data_.rows(sample));
   const RandomStream dropout =
       RandomStream(settings_.seed).part(kDropout).part(static_cast<uint64_t>(step)).part(place);
-  return model_.add_gradient(pool_, {rows, data_.length(sample), data_.targets(sample)}, weight,
-                             dropout, gradient_);
+  return model_.add_gradient(pool_, sequence_of(data_, sample, rows), weight, dropout, gradient);
+}
+
+// gradients_[depth] becomes the sum over the places [begin, begin + count).
+Status Trainer::add_subtree(const StepWork& work, int64_t begin, int64_t count, size_t depth) {
+  if (gradients_.size() <= depth) gradients_.emplace_back(parameters().size());
+  if (count == 1) {
+    const auto place = static_cast<size_t>(begin);
+    std::fill(gradients_[depth].begin(), gradients_[depth].end(), 0.0F);
+    FASTVLM_ASSIGN(work.losses[place], add_sample(work.step, work.samples[place], place,
+                                                  work.weight, gradients_[depth]));
+    return {};
+  }
+  const int64_t left = left_half(count);
+  FASTVLM_RETURN_IF_ERROR(add_subtree(work, begin, left, depth));
+  FASTVLM_RETURN_IF_ERROR(add_subtree(work, begin + left, count - left, depth + 1));
+  add(pool_, gradients_[depth + 1], gradients_[depth]);
+  return {};
+}
+
+// From the shares of all members to the whole gradient in all of them.
+void Trainer::combine(const TreeShare& share) {
+  for (const TreeShare::Exchange& exchange : share.exchanges) {
+    if (exchange.receives) {
+      team_.add_received(exchange.peer, gradients_.front());
+    } else {
+      team_.send(exchange.peer, gradients_.front());
+    }
+  }
+  team_.spread(gradients_.front());
+}
+
+void Trainer::spread() {
+  team_.spread(parameters());
+  team_.spread(optimizer_.first_moments());
+  team_.spread(optimizer_.second_moments());
+  optimizer_.set_steps(std::stoll(team_.spread(cat(optimizer_.steps()))));
 }
 
 Result<StepReport> Trainer::step() {
@@ -74,16 +124,23 @@ Result<StepReport> Trainer::step() {
     report.positions += data_.length(sample);
   }
   const auto tokens = static_cast<double>(report.tokens);
-  std::fill(gradient_.begin(), gradient_.end(), 0.0F);
+  std::vector<double> losses(samples.size());
+  const StepWork work{step, samples, static_cast<float>(1 / tokens), losses};
+  const TreeShare share =
+      share_of(static_cast<int64_t>(samples.size()), team_.size(), team_.rank());
+  Status status;
+  if (share.count > 0) status = add_subtree(work, share.begin, share.count, 0);
+  FASTVLM_RETURN_IF_ERROR(team_.agree(status));
+  team_.gather(losses);
   for (size_t i = 0; i < samples.size(); ++i) {
-    FASTVLM_ASSIGN(const double sum,
-                   add_sample(step, samples[i], i, static_cast<float>(1 / tokens)));
-    if (!std::isfinite(sum)) return not_finite(step, {&samples[i], 1});
-    report.loss += sum / tokens;
+    if (!std::isfinite(losses[i])) return not_finite(step, {&samples[i], 1});
   }
-  report.norm = norm(pool_, gradient_);
+  report.loss = tree_sum(losses) / tokens;
+  combine(share);
+  const std::span<const float> gradient = gradients_.front();
+  report.norm = norm(pool_, gradient);
   if (!std::isfinite(report.norm)) return not_finite(step, samples);
-  optimizer_.step(pool_, gradient_, clip_factor(report.norm, settings_.largest_norm), report.rate,
+  optimizer_.step(pool_, gradient, clip_factor(report.norm, settings_.largest_norm), report.rate,
                   adapter_.parameters());
   return report;
 }
@@ -91,10 +148,11 @@ Result<StepReport> Trainer::step() {
 // Names the first of the samples whose gradient is not finite.
 Status Trainer::not_finite(int64_t step, std::span<const size_t> samples) {
   std::string name = data_.name(samples.front());
+  std::vector<float>& gradient = gradients_.front();
   for (size_t i = 0; samples.size() > 1 && i < samples.size(); ++i) {
-    std::fill(gradient_.begin(), gradient_.end(), 0.0F);
-    FASTVLM_RETURN_IF_ERROR(add_sample(step, samples[i], i, 1.0F).status());
-    if (std::isfinite(norm(pool_, gradient_))) continue;
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+    FASTVLM_RETURN_IF_ERROR(add_sample(step, samples[i], i, 1.0F, gradient).status());
+    if (std::isfinite(norm(pool_, gradient))) continue;
     name = data_.name(samples[i]);
     break;
   }
@@ -106,16 +164,16 @@ Status Trainer::not_finite(int64_t step, std::span<const size_t> samples) {
 
 Status Trainer::self_test() {
   const size_t sample = samples_of_step(steps_done()).front();
-  FASTVLM_ASSIGN(const std::vector<float> rows, data_.rows(sample));
-  const std::span<const TrainingTarget> targets = data_.targets(sample);
-  const TrainingSequence sequence{rows, data_.length(sample), targets};
-  std::fill(gradient_.begin(), gradient_.end(), 0.0F);
-  const auto weight = static_cast<float>(1 / static_cast<double>(targets.size()));
-  const double before = model_.add_gradient(pool_, sequence, weight, std::nullopt, gradient_);
+  FASTVLM_ASSIGN(const SampleRows rows, data_.rows(sample));
+  const TrainingSequence sequence = sequence_of(data_, sample, rows);
+  std::vector<float>& gradient = gradients_.front();
+  std::fill(gradient.begin(), gradient.end(), 0.0F);
+  const auto weight = static_cast<float>(1 / static_cast<double>(sequence.targets.size()));
+  const double before = model_.add_gradient(pool_, sequence, weight, std::nullopt, gradient);
   const bool learns = std::any_of(
       adapter_.modules().begin(), adapter_.modules().end(), [&](const LoraModule& module) {
-        const auto b = std::span(gradient_).subspan(static_cast<size_t>(module.b),
-                                                    static_cast<size_t>(module.b_size()));
+        const auto b = std::span(gradient).subspan(static_cast<size_t>(module.b),
+                                                   static_cast<size_t>(module.b_size()));
         return std::any_of(b.begin(), b.end(), [](float g) { return g != 0; });
       });
   const std::string about = cat("self-test on sample ", data_.name(sample), ": ");
@@ -124,7 +182,7 @@ Status Trainer::self_test() {
                  cat(about, "the gradient of every lora_B is zero, nothing would be learnt"),
                  "lora_A is all zero, or the sample supervises nothing: check --init-adapter");
   }
-  const double size = norm(pool_, gradient_);
+  const double size = norm(pool_, gradient);
   if (!std::isfinite(before) || !std::isfinite(size)) {
     const size_t first[] = {sample};
     return not_finite(steps_done(), first);
@@ -135,7 +193,7 @@ Status Trainer::self_test() {
   double after = before;
   for (double way = 1e-2; after >= before && way > 1e-6; way /= 10) {
     const auto factor = static_cast<float>(way * norm(pool_, start) / size);
-    for (size_t i = 0; i < start.size(); ++i) parameters()[i] = start[i] - factor * gradient_[i];
+    for (size_t i = 0; i < start.size(); ++i) parameters()[i] = start[i] - factor * gradient[i];
     after = model_.loss(pool_, sequence);
   }
   std::copy(start.begin(), start.end(), parameters().begin());
@@ -148,14 +206,22 @@ Status Trainer::self_test() {
 }
 
 Result<double> Trainer::evaluate(const TrainingData& data) {
-  double sum = 0;
-  double tokens = 0;
-  for (size_t i = 0; i < data.size(); ++i) {
-    FASTVLM_ASSIGN(const std::vector<float> rows, data.rows(i));
-    sum += model_.loss(pool_, {rows, data.length(i), data.targets(i)});
-    tokens += static_cast<double>(data.targets(i).size());
+  std::vector<double> losses(data.size());
+  const auto lose = [&](size_t sample) -> Status {
+    FASTVLM_ASSIGN(const SampleRows rows, data.rows(sample));
+    losses[sample] = model_.loss(pool_, sequence_of(data, sample, rows));
+    return {};
+  };
+  Status status;
+  const auto members = static_cast<size_t>(team_.size());
+  for (auto i = static_cast<size_t>(team_.rank()); status.ok() && i < losses.size(); i += members) {
+    status = lose(i);
   }
-  return sum / tokens;
+  FASTVLM_RETURN_IF_ERROR(team_.agree(status));
+  team_.gather(losses);
+  double tokens = 0;
+  for (size_t i = 0; i < data.size(); ++i) tokens += static_cast<double>(data.targets(i).size());
+  return tree_sum(losses) / tokens;
 }
 
 }  // namespace fastvlm

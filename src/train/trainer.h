@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fine-tuning, step by step. Goals: the semantics of Hugging Face's Trainer, so that runs compare;
-// the same numbers whatever the number of threads; everything random is a function of seed, step
-// and place, so that a state is parameters, moments and a count of steps, nothing more. Non-goals:
-// files (training_run.h), what a sample is made of (samples.h).
+// the same numbers whatever the number of threads and of processes that share the work
+// (summation_tree.h); everything random is a function of seed, step and place, so that a state is
+// parameters, moments and a count of steps, nothing more. Non-goals: files (training_run.h), what a
+// sample is made of (samples.h).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,8 @@
 #include "train/decoder_gradient.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/summation_tree.h"
+#include "train/team.h"
 
 namespace fastvlm {
 
@@ -34,6 +37,13 @@ struct TrainerSettings {
   bool shuffle = true;
 };
 
+// What the decoder reads of a sample, as TrainingSequence has it.
+struct SampleRows {
+  std::vector<float> rows;   // [length, hidden]
+  std::vector<float> image;  // [tokens, inputs of the projector], where that learns
+  int64_t image_row = 0;
+};
+
 // What the trainer learns from: samples with an index.
 class TrainingData {
  public:
@@ -44,7 +54,7 @@ class TrainingData {
   virtual std::string name(size_t sample) const = 0;
   virtual int64_t length(size_t sample) const = 0;  // rows
   virtual std::span<const TrainingTarget> targets(size_t sample) const = 0;
-  virtual Result<std::vector<float>> rows(size_t sample) const = 0;  // [length, hidden]
+  virtual Result<SampleRows> rows(size_t sample) const = 0;
 };
 
 struct StepReport {
@@ -58,12 +68,18 @@ struct StepReport {
 
 class Trainer {
  public:
-  // All must outlive the trainer; `data` is not empty.
+  // All must outlive the trainer; `data` is not empty. All members of the team make the same calls
+  // of step() and evaluate(), with the same parameters, data and settings, and get the same
+  // results.
   Trainer(ThreadPool& pool, const Qwen2& model, LoraAdapter& adapter, const TrainingData& data,
-          const TrainerSettings& settings);
+          const TrainerSettings& settings, Team& team);
 
+  Team& team() { return team_; }
   int64_t total_steps() const { return schedule_.total; }
   int64_t steps_done() const { return optimizer_.steps(); }
+
+  // Parameters, moments and count of steps of the team's first member, in all members.
+  void spread();
 
   // The next step. An error (kInvalid) where loss or gradient are not finite, which names step and
   // sample; the parameters are as before the step then.
@@ -82,8 +98,19 @@ class Trainer {
   AdamW& optimizer() { return optimizer_; }
 
  private:
+  // What a step's samples need, and where the sums of their losses go.
+  struct StepWork {
+    int64_t step;
+    std::span<const size_t> samples;
+    float weight;
+    std::span<double> losses;
+  };
+
   std::vector<size_t> samples_of_step(int64_t step) const;
-  Result<double> add_sample(int64_t step, size_t sample, uint64_t place, float weight);
+  Result<double> add_sample(int64_t step, size_t sample, uint64_t place, float weight,
+                            std::span<float> gradient);
+  Status add_subtree(const StepWork& work, int64_t begin, int64_t count, size_t depth);
+  void combine(const TreeShare& share);
   Status not_finite(int64_t step, std::span<const size_t> samples);
 
   ThreadPool& pool_;
@@ -93,7 +120,9 @@ class Trainer {
   CosineSchedule schedule_;
   DecoderGradient model_;
   AdamW optimizer_;
-  std::vector<float> gradient_;
+  Team& team_;
+  // One for each level of the summation tree that is needed; the first becomes the step's gradient.
+  std::vector<std::vector<float>> gradients_;
 };
 
 }  // namespace fastvlm

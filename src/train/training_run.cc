@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/training_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -28,7 +29,7 @@ StepMetrics metrics_of(const StepReport& report, std::optional<double> evaluatio
 }
 
 // One step and its line.
-Status do_step(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
+Status do_step(Trainer& trainer, RunFolder* folder, const RunOptions& options) {
   const Stopwatch watch;
   FASTVLM_ASSIGN(const StepReport report, trainer.step());
   const double seconds = watch.seconds();
@@ -38,8 +39,11 @@ Status do_step(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
       (last || report.step % options.evaluate_every == 0)) {
     FASTVLM_ASSIGN(evaluation, trainer.evaluate(*options.evaluation));
   }
-  FASTVLM_RETURN_IF_ERROR(
-      folder.append_metrics(metrics_line(metrics_of(report, evaluation, seconds))));
+  Status written;
+  if (folder != nullptr) {
+    written = folder->append_metrics(metrics_line(metrics_of(report, evaluation, seconds)));
+  }
+  FASTVLM_RETURN_IF_ERROR(trainer.team().agree(written));
   if (options.on_step) options.on_step(report, evaluation);
   return {};
 }
@@ -50,9 +54,18 @@ SampleData::SampleData(std::vector<TrainingSample> samples, std::vector<std::str
                        const ImageTokenCache& cache, const Qwen2& model)
     : samples_(std::move(samples)), tokens_(std::move(tokens)), cache_(cache), model_(model) {}
 
-Result<std::vector<float>> SampleData::rows(size_t sample) const {
-  FASTVLM_ASSIGN(const Tokens tokens, cache_.read(tokens_[sample]));
-  return splice(model_, samples_[sample].ids, tokens);
+Result<SampleRows> SampleData::rows(size_t sample) const {
+  FASTVLM_ASSIGN(Tokens tokens, cache_.read(tokens_[sample]));
+  const std::vector<TokenId>& ids = samples_[sample].ids;
+  SampleRows result;
+  if (cache_.stage() == TokenStage::kTower) {
+    result.image = std::move(tokens.values);
+    result.image_row = std::find(ids.begin(), ids.end(), kImageToken) - ids.begin();
+    tokens.width = model_.config().hidden_size;
+    tokens.values.assign(static_cast<size_t>(tokens.count * tokens.width), 0.0F);
+  }
+  FASTVLM_ASSIGN(result.rows, splice(model_, ids, tokens));
+  return result;
 }
 
 int64_t SampleData::pictures() const {
@@ -70,14 +83,18 @@ std::string SampleData::digest() const {
   return digest.finish();
 }
 
-Status run_training(Trainer& trainer, RunFolder& folder, const RunOptions& options) {
+Status run_training(Trainer& trainer, RunFolder* folder, const RunOptions& options) {
+  Team& team = trainer.team();
   while (trainer.steps_done() < trainer.total_steps()) {
     FASTVLM_RETURN_IF_ERROR(do_step(trainer, folder, options));
     const int64_t done = trainer.steps_done();
-    const bool stop = options.stop && options.stop() && done < trainer.total_steps();
+    const bool asked = team.any(options.stop && options.stop());
+    const bool stop = asked && done < trainer.total_steps();
     if (stop || done == trainer.total_steps() || done % options.save_every == 0) {
-      FASTVLM_RETURN_IF_ERROR(folder.save(trainer, options.settings));
-      if (options.on_save) FASTVLM_RETURN_IF_ERROR(options.on_save());
+      Status saved;
+      if (folder != nullptr) saved = folder->save(trainer, options.settings);
+      if (saved.ok() && options.on_save) saved = options.on_save();
+      FASTVLM_RETURN_IF_ERROR(team.agree(saved));
     }
     if (stop) {
       return error(Code::kInterrupted,

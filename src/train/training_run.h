@@ -30,7 +30,7 @@ class SampleData : public TrainingData {
   std::span<const TrainingTarget> targets(size_t sample) const override {
     return samples_[sample].targets;
   }
-  Result<std::vector<float>> rows(size_t sample) const override;
+  Result<SampleRows> rows(size_t sample) const override;
 
   int64_t pictures() const;  // different ones
   // A digest of everything that the samples say.
@@ -54,7 +54,8 @@ struct RunOptions {
   std::function<Status()> on_save;  // called after every checkpoint; an error ends the run
 };
 
-// Runs the trainer's remaining steps. kInterrupted where `stop` said so; what was done is saved.
-Status run_training(Trainer& trainer, RunFolder& folder, const RunOptions& options);
+// Runs the trainer's remaining steps, with all members of its team. `folder` is null but for the
+// one who leads. kInterrupted where any `stop` said so; what was done is saved.
+Status run_training(Trainer& trainer, RunFolder* folder, const RunOptions& options);
 
 }  // namespace fastvlm

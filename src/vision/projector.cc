@@ -44,6 +44,25 @@ Result<Projector> Projector::load(const Checkpoint& checkpoint, ThreadPool& pool
   return projector;
 }
 
+Projector Projector::pack(const ProjectorWeights& weights, ThreadPool& pool) {
+  const ProjectorShape& shape = weights.shape;
+  const float* const values = weights.values.data();
+  const auto packed = [&](int64_t offset, int64_t cols) {
+    return Matrix::pack(
+        {.type = WeightType::kF32, .rows = shape.hidden, .cols = cols, .data = values + offset},
+        pool);
+  };
+  const auto bias = [&](int64_t offset) {
+    return std::vector<float>(values + offset, values + offset + shape.hidden);
+  };
+  Projector projector;
+  projector.fc1_ = packed(shape.first_weight(), shape.inputs);
+  projector.fc2_ = packed(shape.second_weight(), shape.hidden);
+  projector.fc1_bias_ = bias(shape.first_bias());
+  projector.fc2_bias_ = bias(shape.second_bias());
+  return projector;
+}
+
 Tokens Projector::project(const Tokens& tokens, ThreadPool& pool) const {
   assert(tokens.width == input_width());
   Tokens projected{tokens.count, output_width(), {}};

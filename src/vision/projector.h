@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "formats/checkpoint.h"
+#include "formats/projector_weights.h"
 #include "kernels/matrix.h"
 #include "vision/tokens.h"
 
@@ -18,6 +19,9 @@ class Projector {
  public:
   // Packs projector.{0,2} of `checkpoint`, full precision or quantised.
   static Result<Projector> load(const Checkpoint& checkpoint, ThreadPool& pool);
+
+  // Packs other weights, at f32.
+  static Projector pack(const ProjectorWeights& weights, ThreadPool& pool);
 
   int64_t input_width() const { return fc1_.cols(); }
   int64_t output_width() const { return fc2_.rows(); }

@@ -14,11 +14,13 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
 #include "cli/program.h"
+#include "formats/safetensors.h"
 #include "support/event_reader.h"
 #include "support/test_length.h"
 #include "support/tiny_model.h"
@@ -290,6 +292,165 @@ TEST_F(Train, RefusesAResumeWithOtherSettings) {
   EXPECT_THAT(run.err, HasSubstr("the run was begun with seed 0, found 9"));
   add("tiny.png", "And one more.");
   EXPECT_THAT(train("run", {"--resume"}).err, HasSubstr("the run was begun with data"));
+}
+
+TEST_F(Train, TunesTheProjector) {
+  const std::vector<std::string> how = {
+      "--tune-projector", "--epochs", "3", "--learning-rate", "0.01", "--save-every", "2"};
+  ASSERT_EQ(train("run", how).code, 0);
+  const auto config =
+      nlohmann::json::parse(*read_text_file(folder_ / "run" / "adapter_config.json"));
+  EXPECT_EQ(config["modules_to_save"], nlohmann::json{"mm_projector"});
+  const auto caption = [&](const std::string& model, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"caption",  test::golden("preprocess") / "landscape.png",
+                                    "--model",  folder_ / model,
+                                    "--prompt", "hello?",
+                                    "--free",   "--max-tokens",
+                                    "24",       "--precision",
+                                    "fp32"};
+    all.insert(all.end(), more.begin(), more.end());
+    const test::Run run = test::fastvlm(all);
+    EXPECT_EQ(run.code, 0) << run.err;
+    return run.out;
+  };
+  const std::string run = folder_ / "run";
+  const std::string tuned = caption("model", {"--adapter", run});
+  EXPECT_NE(tuned, caption("model", {}));
+  EXPECT_EQ(caption("model", {"--adapter", run + ":0"}), caption("model", {}));
+  const test::Run merged = test::fastvlm({"merge", "--model", folder_ / "model", "--adapter", run,
+                                          "--out", folder_ / "merged", "--dtype", "f32", "--json"});
+  ASSERT_EQ(merged.code, 0) << merged.err;
+  EXPECT_EQ(nlohmann::json::parse(merged.out)["projector"], true);
+  EXPECT_EQ(caption("merged", {}), tuned);
+
+  // On from there, the projector goes on learning without being asked to.
+  std::vector<std::string> more = arguments("more", {"--init-adapter", run});
+  const auto rank = std::find(more.begin(), more.end(), "--lora-r");
+  more.erase(rank, rank + 2);
+  ASSERT_EQ(test::fastvlm(more).code, 0);
+  const auto projector = [&](const std::string& out) {
+    const auto file = SafetensorsFile::open(folder_ / out / "adapter_model.safetensors");
+    const std::string name = "base_model.model.model.mm_projector.0.weight";
+    return *to_floats(*file->find(name), name);
+  };
+  EXPECT_NE(projector("more"), projector("run"));
+  const test::Run other = train("run", {"--resume", "--epochs", "3", "--learning-rate", "0.01"});
+  EXPECT_EQ(other.code, 1);
+  EXPECT_THAT(other.err,
+              HasSubstr("begun with adapter of LoRA and --tune-projector, found of LoRA alone"));
+}
+
+// Several processes, through MPI.
+class TrainTeam : public Train {
+ protected:
+  void SetUp() override {
+    if (!FASTVLM_MPI) GTEST_SKIP() << "built without FASTVLM_MPI";
+    if (!fs::exists(kMpirun)) GTEST_SKIP() << "openmpi-bin is missing";
+  }
+  // `rank_one` is what the shell of the second process does before it becomes the program.
+  test::Run run(int processes, const std::vector<std::string>& arguments,
+                const std::string& rank_one = "") const {
+    std::vector<std::string> command = {
+        kMpirun,
+        "--allow-run-as-root",
+        "--oversubscribe",
+        "-n",
+        std::to_string(processes),
+        "--bind-to",
+        "none",
+        "/bin/sh",
+        "-c",
+        cat("[ $OMPI_COMM_WORLD_RANK != 1 ] || { ", rank_one, " :; }; exec \"$@\""),
+        "sh",
+        std::string(FASTVLM_BINARY_DIR) + "/fastvlm"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return test::run(command);
+  }
+  // What a step's line says, but for time and memory.
+  std::vector<nlohmann::json> metrics(const std::string& out) const {
+    std::ifstream in(folder_ / out / "metrics.jsonl");
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(in, line);) {
+      nlohmann::json parsed = nlohmann::json::parse(line);
+      for (const char* key : {"seconds", "rss"}) parsed.erase(key);
+      lines.push_back(std::move(parsed));
+    }
+    return lines;
+  }
+
+  static constexpr const char* kMpirun = "/usr/bin/mpirun";
+  const std::vector<std::string> how_ = {"--batch-size",
+                                         "4",
+                                         "--gradient-accumulation",
+                                         "1",
+                                         "--epochs",
+                                         "3",
+                                         "--threads",
+                                         "1",
+                                         "--tune-projector",
+                                         "--lora-dropout",
+                                         "0.2",
+                                         "--eval-data",
+                                         folder_ / "data.jsonl"};
+};
+
+TEST_F(TrainTeam, GivesTheBytesOfOneProcess) {
+  ASSERT_EQ(train("one", how_).code, 0);
+  for (const int processes : {2, 3}) {
+    const std::string out = cat("by ", processes);
+    const test::Run found = run(processes, arguments(out, how_));
+    ASSERT_EQ(found.code, 0) << found.err;
+    EXPECT_EQ(adapter(out), adapter("one"));
+    EXPECT_EQ(metrics(out), metrics("one"));
+    EXPECT_EQ(std::count(found.out.begin(), found.out.end(), '\n'), 1) << found.out;
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / out / "image_tokens"), {}), 4);
+  }
+}
+
+TEST_F(TrainTeam, GoesOnWithAnotherNumberOfProcessesAfterOneWasKilled) {
+  std::vector<std::string> how = how_;
+  *(std::find(how.begin(), how.end(), "--epochs") + 1) = "40";
+  how.insert(how.end(), {"--save-every", "5"});
+  ASSERT_EQ(train("whole", how).code, 0);
+  const std::string checkpoint = folder_ / "killed/checkpoint.safetensors";
+  const test::Run killed =
+      run(2, arguments("killed", how),
+          cat("( while [ ! -s '", checkpoint, "' ]; do sleep 0.01; done; kill -9 $$ ) &"));
+  EXPECT_NE(killed.code, 0) << killed.err;
+  EXPECT_FALSE(fs::exists(folder_ / "killed/adapter_model.safetensors"));
+  how.emplace_back("--resume");
+  const test::Run resumed = run(3, arguments("killed", how));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("going on after step "));
+  EXPECT_EQ(adapter("killed"), adapter("whole"));
+  EXPECT_EQ(metrics("killed"), metrics("whole"));
+}
+
+// Of the lines on stderr those that the program wrote.
+std::vector<std::string> said(const test::Run& run) {
+  std::vector<std::string> lines;
+  std::istringstream all(run.err);
+  for (std::string line; std::getline(all, line);) {
+    if (line.starts_with("fastvlm: error: ") || line.starts_with("hint: ")) lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST_F(TrainTeam, AnErrorOfOneEndsAllWithOneMessage) {
+  const test::Run many = run(3, arguments("run"));  // two samples a step
+  EXPECT_EQ(many.code, 1);
+  EXPECT_EQ(said(many).size(), 2U) << many.err;
+  EXPECT_THAT(many.err, HasSubstr("expected at least a sample a step for each of 3 processes"));
+
+  const test::Run other = run(2, arguments("run"), "set -- \"$@\" --seed 9;");
+  EXPECT_EQ(other.code, 1) << other.err;
+  EXPECT_EQ(said(other).size(), 2U) << other.err;
+  EXPECT_THAT(other.err, HasSubstr("process 1: processes that train together need the same seed"));
+
+  std::ofstream(folder_ / "data.jsonl") << "";
+  const test::Run empty = run(2, arguments("run"));
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_EQ(said(empty).size(), 2U) << empty.err;
 }
 
 TEST_F(Train, SaysWhatIsMissing) {

@@ -95,6 +95,33 @@ TEST(AdapterFile, ComesBackAsItWas) {
                          loaded->parameters().begin(), loaded->parameters().end()));
 }
 
+TEST(AdapterFile, TheProjectorComesAsAWhole) {
+  const test::TemporaryFolder folder;
+  LoraAdapter saved = some_adapter(of_rank(3, 6));
+  const ProjectorWeights projector = test::random_projector({10, 16});
+  saved.add_projector(projector);
+  ASSERT_TRUE(save_adapter(folder.path(), saved, "base").ok());
+  EXPECT_EQ(config_in(folder.path())["modules_to_save"], json{"mm_projector"});
+  const auto file = SafetensorsFile::open(folder / "adapter_model.safetensors");
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->tensors().size(), 32U);
+  const std::string prefix = "base_model.model.model.mm_projector.";
+  EXPECT_EQ(file->find(prefix + "0.weight")->shape, (std::vector<int64_t>{16, 10}));
+  EXPECT_EQ(file->find(prefix + "2.bias")->shape, (std::vector<int64_t>{16}));
+  const auto loaded = load_adapter(folder.path(), small_config());
+  ASSERT_TRUE(loaded.ok()) << loaded.status().message;
+  ASSERT_TRUE(loaded->projector().has_value());
+  EXPECT_EQ(loaded->projector_weights().values, projector.values);
+  EXPECT_TRUE(std::equal(saved.parameters().begin(), saved.parameters().end(),
+                         loaded->parameters().begin(), loaded->parameters().end()));
+
+  edit_config(folder.path(), "modules_to_save", nullptr);
+  expect_refused(folder.path(), Code::kUnsupported, "mm_projector.0.bias: expected only lora_A");
+  ASSERT_TRUE(save_adapter(folder.path(), some_adapter(of_rank(3, 6)), "base").ok());
+  edit_config(folder.path(), "modules_to_save", {"mm_projector"});
+  expect_refused(folder.path(), Code::kInvalid, "mm_projector.0.weight: expected [16, 1], found");
+}
+
 TEST(AdapterFile, RefusesOtherAdaptersByName) {
   const test::TemporaryFolder folder;
   ASSERT_TRUE(save_adapter(folder.path(), some_adapter(of_rank(3, 6)), "base").ok());
@@ -105,7 +132,7 @@ TEST(AdapterFile, RefusesOtherAdaptersByName) {
     const char* said;
   } cases[] = {{"use_dora", true, false, "DoRA adapters"},
                {"bias", "all", "none", "trained biases"},
-               {"modules_to_save", {"mm_projector"}, nullptr, "modules trained as a whole"}};
+               {"modules_to_save", {"lm_head"}, nullptr, "modules trained as a whole"}};
   for (const auto& each : cases) {
     edit_config(folder.path(), each.key, each.value);
     expect_refused(folder.path(), Code::kUnsupported, each.said);

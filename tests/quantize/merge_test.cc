@@ -63,6 +63,32 @@ TEST_F(MergeTest, EqualsBaseAndAdapter) {
   }
 }
 
+TEST_F(MergeTest, TakesTheAdaptersProjector) {
+  const Checkpoint base = open(test::golden("vlm/hd_tied"));
+  LoraAdapter lora = adapter(base, {"q_proj"});
+  const ProjectorWeights own = *read_projector(base);
+  const ProjectorWeights tuned = test::random_projector(own.shape);
+  lora.add_projector(tuned);
+  MergeOptions options;
+  options.dtype = DType::kF32;
+  const auto report = merge_adapter(base, lora, folder_ / "whole", options, pool_);
+  ASSERT_TRUE(report.ok()) << report.status().message;
+  EXPECT_TRUE(report->projector);
+  EXPECT_EQ(read_projector(open(folder_ / "whole"))->values, tuned.values);
+  options.strength = 0.25F;
+  ASSERT_TRUE(merge_adapter(base, lora, folder_ / "part", options, pool_).ok());
+  const std::vector<float> part = read_projector(open(folder_ / "part"))->values;
+  for (size_t i = 0; i < part.size(); ++i) {
+    ASSERT_EQ(part[i], 0.75F * own.values[i] + 0.25F * tuned.values[i]);
+  }
+  LoraAdapter other = adapter(base, {"q_proj"});
+  other.add_projector(test::random_projector({own.shape.inputs + 1, own.shape.hidden}));
+  const auto refused = merge_adapter(base, other, folder_ / "other", options, pool_);
+  EXPECT_EQ(refused.status().code, Code::kInvalid);
+  EXPECT_THAT(refused.status().message, HasSubstr("adapter: expected a projector of 128 x "));
+  EXPECT_FALSE(fs::exists(folder_ / "other"));
+}
+
 TEST_F(MergeTest, ShardsAndTypes) {
   const Checkpoint base = open(test::golden("vlm/hd_tied"));
   const LoraAdapter lora = adapter(base, {"q_proj", "down_proj"});

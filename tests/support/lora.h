@@ -43,4 +43,13 @@ inline LoraAdapter random_adapter(const LanguageConfig& config, const LoraSettin
   return adapter;
 }
 
+// A projector of made-up numbers.
+inline ProjectorWeights random_projector(const ProjectorShape& shape, float spread = 0.05F) {
+  ProjectorWeights projector{shape, std::vector<float>(static_cast<size_t>(shape.size()))};
+  std::mt19937 random(6);
+  std::normal_distribution<float> values(0, spread);
+  for (float& value : projector.values) value = values(random);
+  return projector;
+}
+
 }  // namespace fastvlm::test

@@ -28,13 +28,14 @@ T must(Result<T> result) {
 inline Qwen2 golden_model(ThreadPool& pool) {
   return must(Qwen2::load(must(Checkpoint::open(golden("train"))), pool));
 }
-inline LoraAdapter golden_adapter(const Qwen2& model) {
-  return must(load_adapter(golden("train/adapter"), model.config()));
+inline LoraAdapter golden_adapter(const Qwen2& model, const std::string& name = "adapter") {
+  return must(load_adapter(golden("train/" + name), model.config()));
 }
 
 class GoldenFile {
  public:
-  GoldenFile() : file_(must(SafetensorsFile::open(golden("train/golden.safetensors")))) {}
+  explicit GoldenFile(const std::string& name = "golden")
+      : file_(must(SafetensorsFile::open(golden("train/" + name + ".safetensors")))) {}
 
   std::vector<float> floats(const std::string& name) const {
     return must(to_floats(*file_.find(name), name));
@@ -50,17 +51,22 @@ class GoldenFile {
   SafetensorsFile file_;
 };
 
+// With `projected` the samples' images are what the projector reads.
 class GoldenData : public TrainingData {
  public:
-  explicit GoldenData(const Qwen2& model, size_t count = 8) {
+  explicit GoldenData(const Qwen2& model, size_t count = 8, bool projected = false) {
+    const GoldenFile golden;
+    const GoldenFile unprojected("golden_projector");
     const auto hidden = static_cast<size_t>(model.config().hidden_size);
     for (size_t i = 0; i < count; ++i) {
       const std::string name = cat("sample.", i);
-      const std::vector<int32_t> ids = golden_.integers(name + ".ids");
-      const std::vector<float> image = golden_.floats(name + ".image");
+      const std::vector<int32_t> ids = golden.integers(name + ".ids");
+      const std::vector<float> image = golden.floats(name + ".image");
       Sample sample;
+      if (projected) sample.image = unprojected.floats(name + ".image");
       for (const int32_t id : ids) {
         if (id == -200) {
+          sample.image_row = static_cast<int64_t>(sample.rows.size() / hidden);
           sample.rows.insert(sample.rows.end(), image.begin(), image.end());
           continue;
         }
@@ -68,7 +74,7 @@ class GoldenData : public TrainingData {
         if (!model.embed({&id, 1}, &*sample.rows.end() - hidden).ok()) throw std::out_of_range("");
       }
       const auto rows = static_cast<int32_t>(sample.rows.size() / hidden);
-      const int32_t answer = golden_.integers(name + ".supervised").front();
+      const int32_t answer = golden.integers(name + ".supervised").front();
       for (int32_t row = rows - answer - 1; row + 1 < rows; ++row) {
         const auto back = static_cast<size_t>(rows - row - 1);
         sample.targets.push_back({row, ids[ids.size() - back]});
@@ -84,17 +90,19 @@ class GoldenData : public TrainingData {
   std::span<const TrainingTarget> targets(size_t sample) const override {
     return samples_[sample].targets;
   }
-  Result<std::vector<float>> rows(size_t sample) const override { return samples_[sample].rows; }
+  Result<SampleRows> rows(size_t sample) const override { return samples_[sample]; }
 
+  TrainingSequence sequence(size_t sample) const {
+    const Sample& found = samples_[sample];
+    return {found.rows, found.length, found.targets, found.image, found.image_row};
+  }
   std::vector<float>& rows_to_damage(size_t sample) { return samples_[sample].rows; }
 
  private:
-  struct Sample {
-    std::vector<float> rows;
+  struct Sample : SampleRows {
     std::vector<TrainingTarget> targets;
     int64_t length = 0;
   };
-  GoldenFile golden_;
   std::vector<Sample> samples_;
 };
 

@@ -9,6 +9,7 @@
 #include "train/cross_entropy.h"
 #include "train/elementwise_gradients.h"
 #include "train/lora_linear.h"
+#include "train/projector_gradient.h"
 #include "train/scalar_layers.h"
 
 namespace fastvlm {
@@ -138,6 +139,36 @@ TEST(FastLayers, CrossEntropyAndItsGradient) {
       EXPECT_NEAR(found / loss, 1, 1e-6);
     }
     return dh;
+  });
+}
+
+TEST(FastLayers, Projector) {
+  Numbers numbers(8);
+  const ProjectorShape shape{50, 24};
+  const int64_t rows = 70;
+  const Values<double> x = numbers.normals(static_cast<size_t>(rows * shape.inputs));
+  const Values<double> dy = numbers.normals(static_cast<size_t>(rows * shape.hidden));
+  const test::ProjectorLayer<double> layer{numbers.normals(24 * 50, 0.1), numbers.normals(24, 0.3),
+                                           numbers.normals(24 * 24), numbers.normals(24)};
+  const test::ProjectorLayer<double> d = test::projector_backward(x, layer, dy);
+  Values<double> expected = test::projector_forward(x, layer);
+  // As the parameters lie: weights before biases.
+  for (const Values<double>* part : {&d.w0, &d.w2, &d.b0, &d.b2}) {
+    expected.insert(expected.end(), part->begin(), part->end());
+  }
+  std::vector<float> weights;
+  for (const Values<double>* part : {&layer.w0, &layer.w2, &layer.b0, &layer.b2}) {
+    weights.insert(weights.end(), part->begin(), part->end());
+  }
+  check(expected, [&](ThreadPool& pool) {
+    ProjectorGradient fast(shape);
+    std::vector<float> found(dy.size());
+    std::vector<float> gradient(weights.size());
+    const std::vector<float> inputs = as<float>(x);
+    fast.forward(pool, weights, inputs.data(), rows, found.data());
+    fast.backward(pool, weights, inputs.data(), as<float>(dy).data(), rows, gradient);
+    found.insert(found.end(), gradient.begin(), gradient.end());
+    return found;
   });
 }
 

@@ -12,6 +12,7 @@
 #include <complex>
 #include <cstdint>
 #include <functional>
+#include <numbers>
 #include <random>
 #include <vector>
 
@@ -269,6 +270,84 @@ Values<T> cross_entropy_backward(const Values<T>& h, const Values<double>& w, si
     }
   }
   return dh;
+}
+
+// erf by its series at 0, which complex numbers can go through; good to 1e-13 for |z| < 3.
+template <typename T>
+T erf_series(const T& z) {
+  T power = z;
+  T sum = z;
+  for (int n = 1; n < 80; ++n) {
+    power *= -z * z / static_cast<double>(n);
+    sum += power / static_cast<double>(2 * n + 1);
+  }
+  return sum * (2 * std::numbers::inv_sqrtpi);
+}
+template <typename T>
+Values<T> gelu_forward(const Values<T>& x) {
+  Values<T> y(x.size());
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] = 0.5 * x[i] * (1.0 + erf_series(x[i] / std::numbers::sqrt2));
+  }
+  return y;
+}
+template <typename T>
+Values<T> gelu_backward(const Values<T>& x, const Values<T>& dy) {
+  Values<T> dx(x.size());
+  for (size_t i = 0; i < dx.size(); ++i) {
+    const T below = 0.5 * (1.0 + erf_series(x[i] / std::numbers::sqrt2));
+    const T density = exp(-0.5 * x[i] * x[i]) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+    dx[i] = dy[i] * (below + x[i] * density);
+  }
+  return dx;
+}
+
+// y [rows, hidden] = gelu(x W0^T + b0) W2^T + b2 with W0 [hidden, inputs], W2 [hidden, hidden].
+template <typename T>
+struct ProjectorLayer {
+  Values<T> w0, b0, w2, b2;
+};
+// y [rows, b.size()] = x W^T + b
+template <typename T>
+Values<T> affine_forward(const Values<T>& x, const Values<T>& w, const Values<T>& b) {
+  const size_t out = b.size();
+  const size_t in = w.size() / out;
+  Values<T> y(x.size() / in * out);
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] = b[i % out];
+    for (size_t k = 0; k < in; ++k) y[i] += x[i / out * in + k] * w[i % out * in + k];
+  }
+  return y;
+}
+// The gradients by w and b are added to dw and db; that by x is returned.
+template <typename T>
+Values<T> affine_backward(const Values<T>& x, const Values<T>& w, const Values<T>& dy,
+                          Values<T>& dw, Values<T>& db) {
+  const size_t out = db.size();
+  const size_t in = w.size() / out;
+  Values<T> dx(x.size());
+  for (size_t i = 0; i < dy.size(); ++i) {
+    db[i % out] += dy[i];
+    for (size_t k = 0; k < in; ++k) {
+      dw[i % out * in + k] += dy[i] * x[i / out * in + k];
+      dx[i / out * in + k] += dy[i] * w[i % out * in + k];
+    }
+  }
+  return dx;
+}
+template <typename T>
+Values<T> projector_forward(const Values<T>& x, const ProjectorLayer<T>& layer) {
+  return affine_forward(gelu_forward(affine_forward(x, layer.w0, layer.b0)), layer.w2, layer.b2);
+}
+template <typename T>
+ProjectorLayer<T> projector_backward(const Values<T>& x, const ProjectorLayer<T>& layer,
+                                     const Values<T>& dy) {
+  ProjectorLayer<T> d{Values<T>(layer.w0.size()), Values<T>(layer.b0.size()),
+                      Values<T>(layer.w2.size()), Values<T>(layer.b2.size())};
+  const Values<T> inner = affine_forward(x, layer.w0, layer.b0);
+  const Values<T> dactive = affine_backward(gelu_forward(inner), layer.w2, dy, d.w2, d.b2);
+  affine_backward(x, layer.w0, gelu_backward(inner, dactive), d.w0, d.b0);
+  return d;
 }
 
 // Random numbers, and the same in other types.

@@ -98,6 +98,35 @@ TEST(ScalarLayers, Attention) {
   check(&AttentionValues<Complex>::v, x.v, d.v);
 }
 
+TEST(ScalarLayers, ErfOfTheSeriesIsTheLibrarys) {
+  for (double x = -3; x <= 3; x += 0.125) EXPECT_NEAR(erf_series(x), std::erf(x), 1e-12);
+}
+
+TEST(ScalarLayers, Projector) {
+  Numbers numbers(7);
+  const Values<double> x = numbers.normals(3 * 5);
+  const ProjectorLayer<double> layer{numbers.normals(4 * 5, 0.3), numbers.normals(4, 0.3),
+                                     numbers.normals(4 * 4), numbers.normals(4)};
+  const Values<double> c = numbers.normals(3 * 4);
+  const ProjectorLayer<double> d = projector_backward(x, layer, c);
+  const ProjectorLayer<Complex> start{as<Complex>(layer.w0), as<Complex>(layer.b0),
+                                      as<Complex>(layer.w2), as<Complex>(layer.b2)};
+  const auto check = [&](Values<Complex> ProjectorLayer<Complex>::*part,
+                         const Values<double>& values, const Values<double>& gradient) {
+    expect_derivative(
+        [&](const Values<Complex>& at) {
+          ProjectorLayer<Complex> moved = start;
+          moved.*part = at;
+          return weighed(c, projector_forward(as<Complex>(x), moved));
+        },
+        values, gradient);
+  };
+  check(&ProjectorLayer<Complex>::w0, layer.w0, d.w0);
+  check(&ProjectorLayer<Complex>::b0, layer.b0, d.b0);
+  check(&ProjectorLayer<Complex>::w2, layer.w2, d.w2);
+  check(&ProjectorLayer<Complex>::b2, layer.b2, d.b2);
+}
+
 TEST(ScalarLayers, CrossEntropy) {
   Numbers numbers(6);
   const Values<double> h = numbers.normals(3 * 4);

@@ -37,7 +37,7 @@ class TrainingRun : public testing::Test {
     adapter.set_dropout(0.1);
     TrainerSettings trainer = test::golden_settings();
     trainer.shuffle = true;
-    Trainer learner(pool_, model_, adapter, data_, trainer);
+    Trainer learner(pool_, model_, adapter, data_, trainer, team_);
     auto folder = RunFolder::open(folder_ / name, resume);
     EXPECT_TRUE(folder.ok()) << folder.status().message;
     if (folder->has_checkpoint()) status_ = folder->restore(learner, settings);
@@ -53,7 +53,7 @@ class TrainingRun : public testing::Test {
       if (--stop == 0) throw std::runtime_error("killed");
     };
     try {
-      status_ = run_training(learner, *folder, options);
+      status_ = run_training(learner, &*folder, options);
     } catch (const std::runtime_error&) {
       return {};
     }
@@ -63,6 +63,7 @@ class TrainingRun : public testing::Test {
   ThreadPool pool_{2};
   Qwen2 model_ = golden_model(pool_);
   GoldenData data_{model_};
+  Team team_;
   test::TemporaryFolder folder_;
   int64_t stop_at_ = 0;
   Status status_;
@@ -197,6 +198,16 @@ TEST(ImageTokenCache, EncodesAPictureOnce) {
   EXPECT_FALSE(cache->read("none").ok());
   std::ofstream(folder / "no.png") << "not a picture";
   EXPECT_THAT(cache->keep(folder / "no.png", pool, encoded).status().message, HasSubstr("no.png"));
+
+  // What the projector reads is kept beside what it makes of it.
+  auto towers = ImageTokenCache::open(*engine, folder / "tokens", {}, TokenStage::kTower);
+  ASSERT_TRUE(towers.ok()) << towers.status().message;
+  const auto unprojected = towers->keep(picture, pool, encoded);
+  ASSERT_TRUE(unprojected.ok()) << unprojected.status().message;
+  EXPECT_TRUE(encoded);
+  EXPECT_NE(*unprojected, *name);
+  const auto seen = (*engine)->encoder(pool);
+  EXPECT_EQ((*seen)->projector.project(*towers->read(*unprojected), pool).values, tokens->values);
 
   // Another model's tokens of the same picture are others.
   test::edit_file(folder / "model" / "config.json", "{", "{ ");

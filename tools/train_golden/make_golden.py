@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ten steps of LoRA training on a small random Qwen2, as PyTorch's autograd and AdamW do them.
+"""Ten steps of LoRA training on a small random Qwen2, as PyTorch's autograd and AdamW do them, without and with the projector.
 
     tools/train_golden/make_golden.py tests/goldens/train
 
@@ -15,7 +15,7 @@ import sys
 
 import torch
 
-HIDDEN, LAYERS, HEADS, KV_HEADS, WIDE, VOCABULARY, IMAGE_TOKENS = 32, 3, 4, 2, 48, 60, 5
+HIDDEN, LAYERS, HEADS, KV_HEADS, WIDE, VOCABULARY, IMAGE_TOKENS, TOWER = 32, 3, 4, 2, 48, 60, 5, 12
 DIM = HIDDEN // HEADS
 THETA, EPS = 10000.0, 1e-6
 RANK, ALPHA = 4, 6.0
@@ -73,6 +73,14 @@ def make_adapter():
     return adapter
 
 
+def make_projector():
+    projector = {}
+    for name, inputs in (("0", TOWER), ("2", HIDDEN)):
+        projector[f"model.mm_projector.{name}.weight"] = random(HIDDEN, inputs, scale=1 / math.sqrt(inputs)).requires_grad_()
+        projector[f"model.mm_projector.{name}.bias"] = random(HIDDEN, scale=0.2).requires_grad_()
+    return projector
+
+
 def make_samples():
     """Ids with one image hole (-200), and how many of the last are supervised."""
     samples = []
@@ -88,6 +96,12 @@ def linear(model, adapter, name, x):
     y = torch.nn.functional.linear(x, model[f"{name}.weight"], model.get(f"{name}.bias"))
     inner = torch.nn.functional.linear(x, adapter[f"{name}.lora_A.weight"])
     return y + ALPHA / RANK * torch.nn.functional.linear(inner, adapter[f"{name}.lora_B.weight"])
+
+
+def project(projector, tokens):
+    inner = torch.nn.functional.linear(tokens, projector["model.mm_projector.0.weight"], projector["model.mm_projector.0.bias"])
+    return torch.nn.functional.linear(torch.nn.functional.gelu(inner), projector["model.mm_projector.2.weight"],
+                                      projector["model.mm_projector.2.bias"])
 
 
 def norm(x, weight):
@@ -120,6 +134,8 @@ def block(model, adapter, layer, x):
 
 def loss_sum(model, adapter, sample):
     ids, image, answer = sample
+    if image.shape[1] == TOWER:  # what the projector, which learns, reads
+        image = project(adapter, image)
     embedding = model["model.embed_tokens.weight"]
     x = torch.cat((embedding[ids[:2].long()], image, embedding[ids[3:].long()]))
     for layer in range(LAYERS):
@@ -138,7 +154,10 @@ def rate_factor(step):
 
 def train(model, adapter, samples):
     parameters = list(adapter.values())
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.999), eps=1e-8, weight_decay=WEIGHT_DECAY)
+    # Biases do not decay, as in Hugging Face's Trainer.
+    groups = [{"params": [tensor for name, tensor in adapter.items() if name.endswith(".bias") == biases],
+               "weight_decay": 0.0 if biases else WEIGHT_DECAY} for biases in (False, True)]
+    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.999), eps=1e-8)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor)
     losses, norms, rates, gradients = [], [], [], {}
     for step in range(STEPS):
@@ -158,9 +177,29 @@ def train(model, adapter, samples):
     return losses, norms, rates, gradients
 
 
+def save_adapter(folder, adapter, whole):
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / "adapter_model.safetensors", {f"base_model.model.{name}": tensor.detach().float() for name, tensor in adapter.items()})
+    (folder / "adapter_config.json").write_text(json.dumps({
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0, "bias": "none",
+        "target_modules": sorted(name.split(".")[1] for name in TARGETS), **({"modules_to_save": whole} if whole else {})}, indent=1) + "\n")
+
+
+def trace(model, adapter, samples, given):
+    """A run's golden tensors, those that are given among them."""
+    losses, norms, rates, gradients = train(model, adapter, samples)
+    print("\n".join(f"{step:2}  loss {loss:.6f}  norm {size:.6f}  rate {rate:.6f}"
+                    for step, (loss, size, rate) in enumerate(zip(losses, norms, rates))))
+    golden = {"losses": torch.tensor(losses).float(), "norms": torch.tensor(norms).float(), "rates": torch.tensor(rates).float(),
+              **given}
+    for name in adapter:
+        golden[f"gradient.{name}"] = gradients[name].float()
+        golden[f"final.{name}"] = adapter[name].detach().float()
+    return golden
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    (folder / "adapter").mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)
     model, adapter, samples = make_model(), make_adapter(), make_samples()
     save(folder / "model.safetensors", {name: tensor.float() for name, tensor in model.items()})
@@ -168,24 +207,21 @@ def main():
         "model_type": "llava_qwen2", "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS, "intermediate_size": WIDE, "vocab_size": VOCABULARY, "rope_theta": THETA,
         "rms_norm_eps": EPS, "hidden_act": "silu", "max_position_embeddings": 256, "tie_word_embeddings": True}, indent=1) + "\n")
-    save(folder / "adapter" / "adapter_model.safetensors",
-         {f"base_model.model.{name}": tensor.detach().float() for name, tensor in adapter.items()})
-    (folder / "adapter" / "adapter_config.json").write_text(json.dumps({
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0, "bias": "none",
-        "target_modules": sorted(name.split(".")[1] for name in TARGETS)}, indent=1) + "\n")
-
-    losses, norms, rates, gradients = train(model, adapter, samples)
-    golden = {"losses": torch.tensor(losses).float(), "norms": torch.tensor(norms).float(), "rates": torch.tensor(rates).float()}
+    save_adapter(folder / "adapter", adapter, [])
+    start = {name: tensor.detach().clone().requires_grad_() for name, tensor in adapter.items()}
+    given = {}
     for i, (ids, image, answer) in enumerate(samples):
-        golden[f"sample.{i}.ids"] = ids
-        golden[f"sample.{i}.image"] = image.float()
-        golden[f"sample.{i}.supervised"] = torch.tensor([answer], dtype=torch.int32)
-    for name in adapter:
-        golden[f"gradient.{name}"] = gradients[name].float()
-        golden[f"final.{name}"] = adapter[name].detach().float()
-    save(folder / "golden.safetensors", golden)
-    print("\n".join(f"{step:2}  loss {loss:.6f}  norm {size:.6f}  rate {rate:.6f}"
-                    for step, (loss, size, rate) in enumerate(zip(losses, norms, rates))))
+        given[f"sample.{i}.ids"] = ids
+        given[f"sample.{i}.image"] = image.float()
+        given[f"sample.{i}.supervised"] = torch.tensor([answer], dtype=torch.int32)
+    save(folder / "golden.safetensors", trace(model, adapter, samples, given))
+
+    # The same adapter and samples, with a projector that learns and what it reads in place of the image.
+    start.update(make_projector())
+    save_adapter(folder / "adapter_projector", start, ["mm_projector"])
+    samples = [(ids, random(IMAGE_TOKENS, TOWER), answer) for ids, _, answer in samples]
+    given = {f"sample.{i}.image": image.float() for i, (_, image, _) in enumerate(samples)}
+    save(folder / "golden_projector.safetensors", trace(model, start, samples, given))
 
 
 main()
