@@ -127,10 +127,10 @@ TEST_P(FullSize, PictureToGreedyIds) {
     expect_golden(*goldens, key, {values + (count - 1) * width, values + count * width}, 2e-3F);
     ++layers_checked;
   };
-  ASSERT_TRUE(
-      language
-          ->forward(cache, rows->data(), length, Qwen2::Logits::kLast, logits, pool, check_hidden)
-          .ok());
+  ASSERT_TRUE(language
+                  ->forward(cache, rows->data(), length, Qwen2::Logits::kLast, logits, pool,
+                            {.hidden = check_hidden})
+                  .ok());
   EXPECT_EQ(layers_checked, 5);  // 0, 1, 12, 23, 24
   std::vector<float> sampled;
   for (size_t i = 0; i < logits.size(); i += 64) sampled.push_back(logits[i]);
