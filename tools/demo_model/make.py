@@ -30,7 +30,7 @@ from reference import DEMO
 
 SHARDS = 8                      # rendered scenes / 2048
 FEATURE_SHARDS = 6              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "base": 3600}
+STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "base": 2800}
 
 
 def start(function, *arguments):
