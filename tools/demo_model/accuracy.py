@@ -8,9 +8,11 @@ docs/ACCURACY.md's table.
 The set is that of evaluation_set.py: 500 scenes of drawings that the model was not trained on.  Captions are kept in
 WORK/accuracy and not made again, unless a model has changed.  Without --write the table goes to stdout alone.
 
-  float     the language model as it was before it was trained in 4 bits, in F16; only where WORK holds its training state
-  rounded   the same, its weights rounded to 4 bits without further training
-  4 bits    models/demo, trained on in 4 bits
+  base      what make.py trains in PyTorch: it answers plain questions
+  tuned     the base with the adapter that tune.py trains, merged, in float
+  4 bits    models/demo: the same, its weights rounded to 4 bits
+
+Base and tuned are left out where WORK does not hold them.
 """
 import argparse
 import hashlib
@@ -20,15 +22,14 @@ from pathlib import Path
 
 import evaluate
 import evaluation_set
-from export import export
 from reference import DEMO
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "ACCURACY.md"
 BEGIN, END = "<!-- accuracy.py begins -->\n", "<!-- accuracy.py ends -->\n"
 # (weights, --precision)
-COLUMNS = [("float", "fp32"), ("rounded", "fp32"), ("4 bits", "fp32"), ("4 bits", "bf16"), ("4 bits", "int8")]
-PAIRS = [(0, 1), (0, 2), (2, 3), (2, 4)]      # of COLUMNS: what rounding, training and arithmetic do
+COLUMNS = [("base", "fp32"), ("tuned", "fp32"), ("4 bits", "fp32"), ("4 bits", "bf16"), ("4 bits", "int8")]
+PAIRS = [(0, 1), (1, 2), (2, 3), (2, 4)]      # of COLUMNS: what training, rounding and arithmetic do
 METRICS = ["Bleu_1", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"]
 RUBRIC = ["sections_present", "in_order", "filled", "within_length", "no_repetition", "not_cut"]
 FACTS = ["main object named", "position right", "scene right", "time of day right", "all four facts"]
@@ -42,13 +43,9 @@ def digest_of(model):
 
 
 def models(work):
-    """Weights by name: folder. The float ones are exported anew; they need what make.py left in `work`."""
-    found = {"4 bits": DEMO}
-    if (work / "features.pt").exists():
-        for name, quantised in (("float", False), ("rounded", True)):
-            found[name] = work / "accuracy" / name
-            export(work, found[name], "features", quantised)
-    return found
+    """Weights by name: folder."""
+    folders = {"base": work / "base", "tuned": work / "tuned", "4 bits": DEMO}
+    return {name: folder for name, folder in folders.items() if (folder / "config.json").exists()}
 
 
 class Runs:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seven-point captions, short captions, object tags and prompts written from a scene graph.
+"""Seven-point captions, plain sentences, object tags and prompts written from a scene graph.
 
 Every statement follows from the graph.  Words that carry a fact about the picture are wrapped in the
 control characters FACT and END so that training can weigh them more; `plain` removes the marks.
@@ -14,7 +14,9 @@ FACT, END = "\x01", "\x02"
 SECTIONS = ["Main Focus", "Surrounding Objects & Context", "Spatial Relationships", "Activities & Interactions",
             "Scene Type & Time", "Inferences & Intent", "Style & Aesthetic"]
 SEVEN_POINT = (Path(__file__).resolve().parents[2] / "prompts" / "seven_point.txt").read_text().rstrip("\n")
+OUTLINE = "Describe the scene in seven points."
 SHORT_PROMPTS = ["Describe the image.", "Describe the image.", "What is in the picture?", "Write a short caption."]
+DETAIL_PROMPTS = ["Describe the image in detail.", "Tell me more about the picture."]
 TAG_HEADER = "The following objects were detected in the scene with bounding boxes:"
 STRAY_TAGS = ["kite", "bench", "potted plant", "tv", "vase", "bowl", "donut", "frisbee", "stop sign", "surfboard"]
 
@@ -225,10 +227,12 @@ def style(scene, rng):
                        f"The look is {mood}, like a picture book."])
 
 
+WRITERS = [main_focus, surroundings, spatial, activities, scene_type, inferences, style]
+
+
 def seven_point(scene, rng):
     """The structured caption, with fact marks."""
-    writers = [main_focus, surroundings, spatial, activities, scene_type, inferences, style]
-    return "\n".join(f"{i + 1}. {name} – {write(scene, rng)}" for i, (name, write) in enumerate(zip(SECTIONS, writers)))
+    return "\n".join(f"{i + 1}. {name} – {write(scene, rng)}" for i, (name, write) in enumerate(zip(SECTIONS, WRITERS)))
 
 
 def short(scene, rng):
@@ -240,6 +244,30 @@ def short(scene, rng):
     when = rng.choice(TIME_PHRASE[scene["time"]]).replace(scene["time"], fact(scene["time"]))
     text = cap(f"{phrase(main)} {position(main['third'], rng)}, {place} {when}.")
     return text + (f" Nearby {'is' if len(others) == 1 and others[0]['count'] == 1 else 'are'} {listed([phrase(o) for o in others])}." if others else "")
+
+
+# Plain questions, by what answers them: each asks for the content of one section, none for its form.
+QUESTIONS = {
+    main_focus: ["What is the main object?", "What catches the eye first, and where is it?"],
+    surroundings: ["What else is there?", "Which other objects are in the picture?"],
+    spatial: ["Where are the objects?", "How are the objects placed?"],
+    activities: ["What is happening?", "What is it doing?"],
+    scene_type: ["Where and when is this?", "What are the place, the time of day and the weather?"],
+    inferences: ["What may happen next?", "What happened before, or will happen soon?"],
+    style: ["What is the mood?", "How does the picture look?"],
+}
+
+
+def detail(scene, rng):
+    """Two to four plain sentences, the main object first, with fact marks."""
+    others = rng.sample(WRITERS[1:], rng.randint(1, 3))
+    return " ".join(write(scene, rng) for write in [main_focus] + sorted(others, key=WRITERS.index))
+
+
+def plain_turns(scene, rng, count):
+    """`count` different plain questions about a scene, each with its answer, with fact marks."""
+    asked = [(questions, writer) for writer, questions in QUESTIONS.items()] + [(SHORT_PROMPTS, short), (DETAIL_PROMPTS, detail)]
+    return [(rng.choice(questions), write(scene, rng)) for questions, write in rng.sample(asked, count)]
 
 
 # ------------------------------------------------------------------------------------------------ prompts

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the trained model in the formats of the real thing.
+"""Writes what was trained in PyTorch in the formats of the real thing.
 
-  model.safetensors         language model and projector, MLX affine 4 bits (group 64), names of Apple's export
-  vision_tower.safetensors  tower, F16, inference form, Apple's names
-  config.json, generation_config.json, tokenizer.json, tokenizer_config.json
+write_tower  the tower in Apple's inference form and under Apple's names, F16
+export       the base as a checkpoint in LLaVA's layout: model.safetensors (language model and projector F32, tower F16),
+             config.json, generation_config.json, tokenizer.json, tokenizer_config.json
 """
 import json
 
@@ -11,39 +11,24 @@ import numpy as np
 import torch
 
 import tensors
-from model import BLOCKS, FEATURES, GROUP, LM, MLP_RATIO, WIDTHS, Embedding, Linear, Projector, Qwen2, fold_tower, quantise
-from train_lm import VOCAB, load_tower, tokenizer_of
-
-TOWER_PREFIX = "model.vision_tower.vision_tower.model."
-
-
-def pack(weight):
-    """Weight [o,i] -> (U32 words [o,i/8], scales F16, biases F16 [o,i/64])."""
-    codes, scale, bias = quantise(weight)
-    nibbles = codes.flatten(1).numpy().astype(np.uint32).reshape(weight.shape[0], -1, 8)
-    words = (nibbles << (4 * np.arange(8, dtype=np.uint32))).sum(-1).astype(np.uint32)
-    return words, scale.numpy().astype(np.float16), bias.numpy().astype(np.float16)
+from inference_tower import TOWER_PREFIX
+from model import BLOCKS, FEATURES, LM, MLP_RATIO, WIDTHS, Tower, fold_tower
+from train_lm import VOCAB, tokenizer_of
 
 
-def stored_tensors(module, prefix, quantised):
-    """All tensors of a module in the MLX layout: with 4-bit weights, or all in F16."""
-    out = {}
-    for name, part in module.named_modules():
-        path = prefix + name
-        if quantised and isinstance(part, (Linear, Embedding)):
-            out[path + ".weight"], out[path + ".scales"], out[path + ".biases"] = pack(part.weight.detach())
-            if getattr(part, "bias", None) is not None:
-                out[path + ".bias"] = part.bias.detach().numpy().astype(np.float16)
-        elif not list(part.children()):
-            for key, value in part.named_parameters():
-                out[f"{path}.{key}"] = value.detach().numpy().astype(np.float16)
-    return out
+def write_tower(work):
+    """WORK/vision_tower.safetensors from the running average of WORK/scenes256.pt."""
+    tower = Tower()
+    average = torch.load(work / "scenes256.pt")["average"]
+    tower.load_state_dict({name[len("tower."):]: value for name, value in average.items() if name.startswith("tower.")})
+    arrays = {TOWER_PREFIX + k: v.contiguous().numpy().astype(np.float16) for k, v in fold_tower(tower).items()}
+    tensors.save(work / "vision_tower.safetensors", arrays, {"format": "pt"})
 
 
-def config(tokenizer, quantised):
+def config(tokenizer):
     return {
         "architectures": ["LlavaQwen2ForCausalLM"], "model_type": "llava_qwen2", **LM, "hidden_act": "silu",
-        "vocab_size": VOCAB, "max_position_embeddings": 2048, "tie_word_embeddings": True, "torch_dtype": "float16",
+        "vocab_size": VOCAB, "max_position_embeddings": 2048, "tie_word_embeddings": True, "torch_dtype": "float32",
         "bos_token_id": tokenizer.added["<|endoftext|>"], "eos_token_id": tokenizer.added["<|im_end|>"],
         "image_token_index": VOCAB - 1, "tokenizer_model_max_length": 2048,
         "mm_vision_tower": "mobileclip_s0_256", "mm_hidden_size": FEATURES, "mm_projector_type": "mlp2x_gelu",
@@ -52,13 +37,12 @@ def config(tokenizer, quantised):
         "vision_cfg": {"family": "mci0", "layers": list(BLOCKS), "embed_dims": list(WIDTHS), "mlp_ratios": [MLP_RATIO] * 4,
                        "se_downsamples": [False, False, True, True], "cls_ratio": 2.0, "stem_scale_branch": False,
                        "norm": "BatchNorm2d", "image_size": 256, "stride": 32},
-        **({"quantization": {"group_size": GROUP, "bits": 4}} if quantised else {}),
     }
 
 
 def tokenizer_config(tokenizer):
     added = {str(i): {"content": c, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-             for c, i in tokenizer.added.items()}
+             for c, i in (*tokenizer.added.items(), ("<image>", VOCAB - 1))}
     template = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
                 "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{% endif %}"
                 "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
@@ -73,20 +57,16 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def export(work, out, phase, quantised=True):
-    """Exports the tower and the state of `phase` into the folder `out`; not quantised, in F16 throughout."""
+def export(work, out):
+    """Exports the base: the state of phase `base` with WORK/vision_tower.safetensors."""
     out.mkdir(parents=True, exist_ok=True)
-    state = torch.load(work / f"{phase}.pt")
-    lm, projector = Qwen2(VOCAB), Projector()
-    lm.load_state_dict(state["lm"])
-    projector.load_state_dict(state["projector"])
-    arrays = stored_tensors(lm, "language_model.model.", quantised)
-    arrays.update(stored_tensors(projector, "multi_modal_projector.", quantised))
-    tensors.save(out / "model.safetensors", arrays, {"format": "mlx"})
-    tower = {TOWER_PREFIX + k: v.contiguous().numpy().astype(np.float16) for k, v in fold_tower(load_tower(work)).items()}
-    tensors.save(out / "vision_tower.safetensors", tower, {"format": "pt"})
+    state = torch.load(work / "base.pt")
+    arrays = {"model." + name: value.numpy() for name, value in state["lm"].items()}
+    arrays.update({"model.mm_projector." + name.replace("linear_", ""): value.numpy() for name, value in state["projector"].items()})
+    arrays.update(tensors.load(work / "vision_tower.safetensors"))
+    tensors.save(out / "model.safetensors", arrays, {"format": "pt"})
     tokenizer = tokenizer_of(work)
-    write_json(out / "config.json", config(tokenizer, quantised))
+    write_json(out / "config.json", config(tokenizer))
     write_json(out / "generation_config.json", {"do_sample": False, "bos_token_id": tokenizer.added["<|endoftext|>"],
                                                 "eos_token_id": tokenizer.added["<|im_end|>"], "max_new_tokens": 256})
     write_json(out / "tokenizer.json", tokenizer.to_json())

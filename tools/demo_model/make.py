@@ -4,10 +4,13 @@
 
   apt-get install python3-torch python3-numpy python3-pil libopenblas0-openmp npm librsvg2-bin \\
                   fonts-noto-color-emoji openclipart-svg
-  tools/demo_model/make.py [--out DIR] [--work DIR] [--scale X]
+  tools/demo_model/make.py [--out DIR] [--work DIR] [--scale X] [--tower FILE] [--program FILE]
 
-Every random choice has a fixed seed.  Meant for two cores: the language model learns from true targets while the tower
-learns from pictures, and other phases run in two processes.  --scale multiplies all training steps.
+In PyTorch a tower and a base that answers plain questions; then tune.py, with fastvlm alone: the base learns the seven points,
+adapter and base are merged and brought to 4 bits.
+
+Every random choice has a fixed seed.  Meant for two cores: most phases run in two processes.  --scale multiplies all training steps.  --tower takes
+a tower of an earlier run (models/demo/vision_tower.safetensors) instead of training one, which takes most of the time.
 """
 import argparse
 import multiprocessing
@@ -20,13 +23,14 @@ import dataset
 import parallel
 import train_lm
 import train_tower
+import tune
 from assets import load_icons, load_sprites
-from export import export
+from export import export, write_tower
 from reference import DEMO
 
 SHARDS = 8                      # rendered scenes / 2048
-FEATURE_SHARDS = 8              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "oracle": 2000, "features": 1200, "quant": 300}
+FEATURE_SHARDS = 6              # scenes whose tower tokens the language model is trained on / 2048
+STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "base": 2800}
 
 
 def start(function, *arguments):
@@ -44,7 +48,17 @@ def single(function, *arguments):
 def finish(process):
     process.join()
     if process.exitcode != 0:
-        raise SystemExit("a training process failed; see above")
+        raise SystemExit("a process failed; see above")
+
+
+def train_new_tower(work, steps, painter):
+    """Leaves WORK/vision_tower.safetensors; learns from crops while the scenes are still painted."""
+    crops = start(train_tower.train_crops, work, steps["crops"])
+    finish(painter)
+    finish(crops)
+    for side, before in ((128, "crops"), (256, "scenes128")):
+        parallel.run(train_tower.train_scenes, work, side, before, steps[f"scenes{side}"])
+    write_tower(work)
 
 
 def main():
@@ -52,25 +66,30 @@ def main():
     parser.add_argument("--out", type=Path, default=DEMO)
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fastvlm-demo")
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--tower", type=Path)
+    parser.add_argument("--program", type=Path, default=tune.PROGRAM)
     args = parser.parse_args()
-    if shutil.which("rsvg-convert") is None:
-        parser.error("rsvg-convert is missing: apt-get install librsvg2-bin")
+    for name, package in (("rsvg-convert", "librsvg2-bin"), ("npm", "npm")):
+        if shutil.which(name) is None:
+            parser.error(f"{name} is missing: apt-get install {package}")
+    if shutil.which(args.program) is None:
+        parser.error(f"{args.program} is missing: cmake --preset release && cmake --build --preset release")
     args.work.mkdir(parents=True, exist_ok=True)
     steps = {name: max(1, round(count * args.scale)) for name, count in STEPS.items()}
-    work = args.work
-    load_icons(work, load_sprites(work))
-    painter = start(dataset.render_all, work, SHARDS)
-    tower = start(train_tower.train_crops, work, steps["crops"])
-    finish(painter)
-    language = start(train_lm.train_oracle, work, SHARDS, steps["oracle"])
-    finish(tower)
-    for side, before in ((128, "crops"), (256, "scenes128")):
-        parallel.run(train_tower.train_scenes, work, side, before, steps[f"scenes{side}"])
-    finish(language)
-    parallel.run(train_lm.cache_features, work, dataset.available_shards(work)[:FEATURE_SHARDS])
-    parallel.run(train_lm.train_features, work, FEATURE_SHARDS, "features", "oracle", steps["features"], 1.5e-3, False)
-    parallel.run(train_lm.train_features, work, FEATURE_SHARDS, "quant", "features", steps["quant"], 3e-4, True)
-    export(work, args.out, "quant")
+    sprites = load_sprites(args.work)
+    if args.tower is None:
+        load_icons(args.work, sprites)
+    painter = start(dataset.render_all, args.work, SHARDS)
+    if args.tower is None:
+        train_new_tower(args.work, steps, painter)
+    else:
+        finish(painter)
+        shutil.copyfile(args.tower, args.work / "vision_tower.safetensors")
+    parallel.run(train_lm.cache_features, args.work, dataset.available_shards(args.work)[:FEATURE_SHARDS])
+    train_lm.tokenizer_of(args.work)
+    parallel.run(train_lm.train_base, args.work, FEATURE_SHARDS, steps["base"])
+    export(args.work, args.work / "base")
+    tune.tune(args.program.resolve(), args.work, args.out)
 
 
 if __name__ == "__main__":

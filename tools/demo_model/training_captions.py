@@ -13,17 +13,21 @@ import captions
 import dataset
 
 
+def write(work, path):
+    with path.open("w") as out:
+        for shard in dataset.available_shards(work):
+            graphs = json.loads(dataset.shard_path(work, shard, "scenes.json").read_text())
+            for i, graph in enumerate(graphs):
+                text = captions.plain(captions.seven_point(graph, random.Random(f"{shard} {i}")))
+                out.write(json.dumps({"caption": text}) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fastvlm-demo")
     args = parser.parse_args()
-    with args.out.open("w") as out:
-        for shard in dataset.available_shards(args.work):
-            graphs = json.loads(dataset.shard_path(args.work, shard, "scenes.json").read_text())
-            for i, graph in enumerate(graphs):
-                text = captions.plain(captions.seven_point(graph, random.Random(f"{shard} {i}")))
-                out.write(json.dumps({"caption": text}) + "\n")
+    write(args.work, args.out)
 
 
 if __name__ == "__main__":
