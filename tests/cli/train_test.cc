@@ -372,7 +372,7 @@ class TrainTeam : public Train {
     std::vector<nlohmann::json> lines;
     for (std::string line; std::getline(in, line);) {
       nlohmann::json parsed = nlohmann::json::parse(line);
-      for (const char* key : {"seconds", "rss"}) parsed.erase(key);
+      for (const char* key : {"seconds", "rss", "time"}) parsed.erase(key);
       lines.push_back(std::move(parsed));
     }
     return lines;
