@@ -110,7 +110,11 @@ Exit ServeCommand::run() {
   SharedPool shared(**pool);
   const auto answers = Service::make(*engine, shared, service);
   if (!answers.ok()) return report(answers.status());
-  return serve(**answers);
+  const Exit exit = serve(**answers);
+  if (const Status bad = (*engine)->token_cache().trouble(); !bad.ok()) {
+    warn(cat("--token-cache: ", bad.message));
+  }
+  return exit;
 }
 
 void add_limits(CLI::App& app, ServeCommand& command) {
