@@ -168,7 +168,6 @@ void add_serve(CLI::App& program, Command& chosen) {
       ->excludes(keys);
   add_limits(*app, *command);
   command->model.add_to(*app);
-  command->model.add_memory_to(*app);
   command->model.add_drafts_to(*app);
   command->model.add_token_cache_to(*app);
   command->image.add_to(*app);

@@ -180,7 +180,7 @@ HttpAnswer Service::metrics_page() const {
                 number(server == nullptr ? 0 : server->connections())},
                {"decode_passes_total", "Passes of the language model for answers.",
                 number(passes.passes), true},
-               {"decode_rows_total", "Tokens in these passes; by passes: answers that shared one.",
+               {"decode_rows_total", "Tokens in these passes, of all answers and with drafts.",
                 number(passes.rows), true},
                {"resident_bytes", "Memory of the process.", number(resident_bytes())},
                {"peak_resident_bytes", "The most so far.", number(peak_resident_bytes())}})};

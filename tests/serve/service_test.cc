@@ -231,6 +231,22 @@ TEST_F(ServiceTest, AnswersInJson) {
   EXPECT_TRUE(fits["animal"].is_string() && fits["many"].is_boolean()) << fits;
 }
 
+TEST_F(ServiceTest, AnAnswerThatNobodyWantsEndsAtTheNextToken) {
+  for (const bool guided : {true, false}) {
+    CaptionRequest request;
+    request.free = !guided;
+    int asked = 0;
+    request.go_on = [&] { return ++asked < 5; };
+    const Caption cut = expected(request);
+    EXPECT_EQ(asked, 5);
+    EXPECT_EQ(cut.finish, FinishReason::kInterrupted);
+    request.go_on = {};
+    const Caption whole = expected(request);
+    EXPECT_TRUE(whole.text.starts_with(cut.text));
+    EXPECT_LT(cut.text.size(), whole.text.size());
+  }
+}
+
 TEST_F(ServiceTest, ManyAtOnceSayTheSame) {
   start();
   const std::string alone = text_of(post_chat(chat()));
