@@ -434,10 +434,12 @@ void HttpServer::Connection::refuse(const HttpAnswer& answer) {
   share_.reset();
   keep_ = false;
   last_queued_ = false;
+  begun_ = false;
   send(answer);
 }
 
 void HttpServer::Connection::send(const HttpAnswer& answer) {
+  if (begun_) return leave();  // it cannot be said any more in the middle of another answer
   std::string text = cat(status_line(answer.status), "Content-Type: ", answer.type,
                          "\r\nContent-Length: ", answer.body.size(), "\r\n", kSecurityHeaders);
   for (const auto& [name, value] : answer.headers) text += cat(name, ": ", value, "\r\n");

@@ -51,7 +51,8 @@ struct HttpAnswer {
 };
 
 // The answer to one request: send() once, or begin(), write()s and end(). One that is dropped
-// unanswered becomes an error 500, or a cut in the middle. After gone() nothing is sent any more.
+// unanswered becomes an error 500; one that was begun is cut, also by a send(). After gone()
+// nothing is sent any more.
 class Reply {
  public:
   Reply() = default;

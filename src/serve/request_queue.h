@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -38,8 +39,9 @@ class RequestQueue {
     return true;
   }
 
-  // Waits for work; null: closed.
-  std::unique_ptr<Work> pop() {
+  // Waits for work; null: closed. `taken` is counted up before anyone can see the queue without it,
+  // so that what is waiting and what is being done can be told apart.
+  std::unique_ptr<Work> pop(std::atomic<int>& taken) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return closed_ || size_ > 0; });
     if (closed_) return nullptr;
@@ -47,6 +49,7 @@ class RequestQueue {
     std::unique_ptr<Work> work = std::move(line.waiting.front());
     line.waiting.pop_front();
     --size_;
+    ++taken;
     if (line.waiting.empty()) {
       lines_.pop_front();
     } else {

@@ -202,11 +202,9 @@ void Service::enqueue(HttpRequest request, std::shared_ptr<Reply> reply, const R
 
 void Service::work() {
   Session session(engine_, pool_);
-  while (const std::unique_ptr<Job> job = queue_.pop()) {
-    if (job->unwanted()) continue;
-    ++running_;
+  while (const std::unique_ptr<Job> job = queue_.pop(running_)) {
     try {
-      answer(*job, session);
+      if (!job->unwanted()) answer(*job, session);
     } catch (const std::bad_alloc&) {
       send(*job, error_answer(503, "out of memory; send a smaller picture, or try again later"));
     } catch (const std::exception&) {

@@ -224,6 +224,20 @@ TEST_F(HttpServerTest, StreamsInChunks) {
   EXPECT_NE(client.read_until("hello"), "");
 }
 
+TEST_F(HttpServerTest, AnErrorInTheMiddleCutsTheAnswer) {
+  start();
+  test::HttpClient client(port());
+  client.send(test::http_request("GET", "/wait"));
+  const auto reply = kept();
+  ASSERT_TRUE(reply);
+  reply->begin(200, "text/event-stream");
+  reply->write("one");
+  ASSERT_NE(client.read_until("one\r\n"), "");
+  reply->send({500});
+  EXPECT_THAT(client.read_all(), testing::EndsWith("3\r\none\r\n"));
+  EXPECT_TRUE(client.closed());
+}
+
 TEST_F(HttpServerTest, AReplyThatIsLostBecomesAnError) {
   start();
   test::HttpClient client(port());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -288,11 +289,13 @@ TEST(RequestQueueTest, ClientsTakeTurns) {
   EXPECT_TRUE(push("c", 5));
   EXPECT_TRUE(push("b", 6));  // in the place of 3, whom nobody waits for
   EXPECT_FALSE(push("d", 7));
+  std::atomic<int> taken = 0;
   std::vector<int> order;
-  for (int i = 0; i < 4; ++i) order.push_back(queue.pop()->number);
+  for (int i = 0; i < 4; ++i) order.push_back(queue.pop(taken)->number);
   EXPECT_THAT(order, ElementsAre(1, 4, 5, 2));
   EXPECT_EQ(queue.close().size(), 1U);
-  EXPECT_EQ(queue.pop(), nullptr);
+  EXPECT_EQ(queue.pop(taken), nullptr);
+  EXPECT_EQ(taken, 4);
   EXPECT_FALSE(push("a", 8));
 }
 
