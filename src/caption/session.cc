@@ -209,6 +209,7 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::vect
   options.max_tokens = request.max_tokens;
   options.stop_on_loop = request.stop_on_loop;
   options.stop_ids = engine_->stop_ids();
+  options.go_on = request.go_on;
   options.breaks_sequence = [this](TokenId id) {
     return breaks_sequence(engine_->tokenizer(), id);
   };

@@ -24,6 +24,7 @@ void add_dump(CLI::App& program, Command& chosen);
 void add_pull(CLI::App& program, Command& chosen);  // and models
 void add_evaluate(CLI::App& program, Command& chosen);
 void add_rate(CLI::App& program, Command& chosen);
+void add_serve(CLI::App& program, Command& chosen);
 void add_bench(CLI::App& program, Command& chosen);
 void add_merge(CLI::App& program, Command& chosen);
 void add_quantize(CLI::App& program, Command& chosen);

@@ -11,6 +11,7 @@
 #include "caption/caption_json.h"
 #include "caption/picture_list.h"
 #include "cli/commands.h"
+#include "cli/detection_json.h"
 #include "cli/detection_scores.h"
 #include "cli/drawn_pictures.h"
 #include "cli/find_detector.h"
@@ -79,11 +80,6 @@ Result<std::vector<std::string>> pictures_in(const std::string& folder) {
   return found;
 }
 
-double rounded(double value, int places) {
-  const double factor = std::pow(10.0, places);
-  return std::round(value * factor) / factor;
-}
-
 std::string as_text(const std::vector<Detection>& detections) {
   std::ostringstream out;
   for (const Detection& d : detections) {
@@ -95,15 +91,6 @@ std::string as_text(const std::vector<Detection>& detections) {
     out << '\n';
   }
   return detections.empty() ? "nothing found\n" : out.str();
-}
-
-Json detection_json(const Detection& d) {
-  return {
-      {"class_id", d.class_id},
-      {"label", d.label},
-      {"confidence", rounded(d.confidence, 5)},
-      {"box_xyxy",
-       {rounded(d.box.x0, 2), rounded(d.box.y0, 2), rounded(d.box.x1, 2), rounded(d.box.y1, 2)}}};
 }
 
 // COCO's number of an image, when its name is one; else the name.
@@ -237,26 +224,7 @@ Status DetectCommand::detect_one(const LoadedDetector& loaded, const std::string
     return put(cat(heading ? cat(first ? "" : "\n", "== ", printable(name), " ==\n") : "",
                    as_text(detections)));
   }
-  Json list = Json::array();
-  for (const Detection& d : detections) list.push_back(detection_json(d));
-  Json names = Json::array();
-  for (const int id : options.classes)
-    names.push_back(loaded.detector.names()[static_cast<size_t>(id)]);
-  const Json object = {{"image", name},
-                       {"width", input.width},
-                       {"height", input.height},
-                       {"detections", std::move(list)},
-                       {"provenance",
-                        {{"program", cat("fastvlm ", program_version())},
-                         {"detector", loaded.detector.kind()},
-                         {"weights", loaded.file},
-                         {"weights_sha256", loaded.sha256},
-                         {"precision", arithmetic_name(loaded.detector.arithmetic())},
-                         {"confidence", rounded(options.confidence, 5)},
-                         {"iou", rounded(options.iou, 5)},
-                         {"size", options.size},
-                         {"square", options.square},
-                         {"classes", options.classes.empty() ? Json() : std::move(names)}}}};
+  const Json object = detections_json(detections, input, loaded, options, name);
   return put(dumped(object, pictures.size() == 1));
 }
 

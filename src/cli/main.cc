@@ -50,6 +50,7 @@ int run(int argc, char** argv) {
   add_pull(program, chosen);
   add_evaluate(program, chosen);
   add_rate(program, chosen);
+  add_serve(program, chosen);
   add_train(program, chosen);
   add_card(program, chosen);
   add_bench(program, chosen);

@@ -18,8 +18,12 @@ void TagSource::add_to(CLI::App& command) {
   command.add_option("--tags", listed_.tags,
                      "Objects to mention: auto (a detector's), none, \"person (left), dog\" or a "
                      "file [auto]");
+  add_detector_to(command);
+}
+
+void TagSource::add_detector_to(CLI::App& command) {
   command.add_option("--detector", detector_name_,
-                     "YOLO weights for --tags auto: file or pulled name [yolo11n, if pulled]");
+                     "YOLO weights for tags: file or pulled name [yolo11n, if pulled]");
   command
       .add_option("--tag-confidence", options_.confidence, "Least confidence of a detector's tag")
       ->check(CLI::Range(0.0, 1.0))

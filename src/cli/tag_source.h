@@ -20,11 +20,13 @@ class TagSource {
   TagSource();
 
   void add_to(CLI::App& command);
+  void add_detector_to(CLI::App& command);  // all but --tags, which is auto then
   // Whether there will be tags, be it none for a picture: a detector or a list.
   bool known() const;
   // Loads the detector where one is wanted; call once, before tag(). Without weights `auto` means
   // no tags, with a note when it was asked for.
   Status prepare(const ModelFlags& model, ThreadPool& pool);
+  const std::optional<LoadedDetector>& detector() const { return loaded_; }
   // What the tags of all pictures depend on, for a journal. Call after prepare().
   Result<std::string> description() const;
   const std::string& listed() const { return listed_.tags; }  // what --tags says

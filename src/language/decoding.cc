@@ -76,6 +76,10 @@ Result<Decoded> decode(const Qwen2& model, KvCache& cache, const float* prompt_r
   FASTVLM_RETURN_IF_ERROR(logits.start());
   answer.prefill_seconds = watch.lap();
   while (static_cast<int64_t>(answer.ids.size()) < options.max_tokens) {
+    if (options.go_on && !options.go_on()) {
+      answer.finish = FinishReason::kInterrupted;
+      break;
+    }
     FASTVLM_ASSIGN(const std::span<float> behind, logits.behind(answer.ids));
     FASTVLM_ASSIGN(const int32_t id, sampler.choose(behind, seen));
     if (options.stops(id)) {

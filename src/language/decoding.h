@@ -22,7 +22,7 @@ enum class FinishReason {
   kStop,         // the model ended the answer
   kLength,       // max_tokens were reached
   kLoop,         // the answer only repeated itself
-  kInterrupted,  // on_token asked to stop
+  kInterrupted,  // on_token or go_on asked to stop
 };
 
 struct DecodingOptions {
@@ -35,6 +35,9 @@ struct DecodingOptions {
   IdPredicate breaks_sequence = {};               // see penalize_repeated_sequences
   bool stop_on_loop = false;                      // see ends_in_loop
   std::function<bool(int32_t id)> on_token = {};  // each id; false ends the answer after it
+  // Asked before each id is computed; false ends the answer there. Under a guide ids are known for
+  // sure late, so that on_token alone would let an answer that nobody wants go on.
+  std::function<bool()> go_on = {};
   // Guesses that save passes and change no answer; it has begun with this prompt. None: no
   // guesses. Must outlive the call.
   Drafter* drafter = nullptr;

@@ -81,6 +81,11 @@ Result<Decoded> decode_guided(const Qwen2& model, KvCache& cache, const float* p
     if (answer.ids().size() + std::max(step.forced.size(), size_t{1}) > most) break;  // kLength
     for (const int32_t id : step.forced) answer.append(id, false);
     if (!step.forced.empty()) continue;
+    if (options.go_on && !options.go_on()) {
+      decoded.finish = FinishReason::kInterrupted;
+      answer.take_back_to(delivered);  // what no caller has seen is no answer
+      break;
+    }
     FASTVLM_ASSIGN(const std::span<float> behind, logits.behind(answer.ids()));
     if (step.allows) {
       FASTVLM_RETURN_IF_ERROR(check_logits(behind));  // before what is damaged may be forbidden

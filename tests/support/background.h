@@ -41,11 +41,19 @@ class Background {
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
   ~Background() {
-    if (child_ > 0) {
-      ::kill(-child_, SIGTERM);  // with the programs that it started
-      ::waitpid(child_, nullptr, 0);
-    }
+    stop(SIGTERM);
     if (out_ >= 0) ::close(out_);
+  }
+
+  // Sends the signal, also to the programs that it started, and waits. Its exit code; -1: the
+  // signal ended it, or it has been stopped before.
+  int stop(int signal) {
+    if (child_ <= 0) return -1;
+    ::kill(-child_, signal);
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    child_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
   // What follows `mark` on its line of stdout, as soon as it is written; empty when it does not
