@@ -36,10 +36,13 @@ std::string status_line(int status) {
              "\r\n");
 }
 
-// Nothing of an answer is for a page to frame, to guess at, or to keep.
+// Nothing of an answer is for a page elsewhere to frame, to guess at, or to keep; our own page has
+// all it needs from here, and the pictures that it holds itself.
 constexpr std::string_view kSecurityHeaders =
     "Cache-Control: no-store\r\n"
-    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data: blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
     "Cross-Origin-Resource-Policy: same-origin\r\n"
     "Referrer-Policy: no-referrer\r\n"
     "X-Content-Type-Options: nosniff\r\n";

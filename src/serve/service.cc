@@ -13,6 +13,7 @@
 #include "caption/caption_json.h"
 #include "serve/answers.h"
 #include "serve/caption_request.h"
+#include "serve/page_files.h"
 #include "serve/stop_texts.h"
 
 namespace fastvlm {
@@ -49,8 +50,11 @@ struct Service::Route {
 };
 
 const Service::Route* Service::route_of(std::string_view path) {
-  static constexpr std::array<Route, 9> kRoutes = {{{"/", "GET", true},
-                                                    {"/health", "GET", true},
+  static constexpr Route kPage = {"page", "GET", true};
+  for (const PageFile& file : page_files()) {
+    if (path == file.path) return &kPage;
+  }
+  static constexpr std::array<Route, 8> kRoutes = {{{"/health", "GET", true},
                                                     {"/ready", "GET", true},
                                                     {"/metrics", "GET"},
                                                     {"/v1/models", "GET"},
@@ -150,10 +154,9 @@ std::optional<HttpAnswer> Service::refusal(const HttpRequest& head, const Route*
 }
 
 HttpAnswer Service::quick(const HttpRequest& request) {
-  if (request.path == "/") {
-    return plain(200, cat("fastvlm ", program_version(), " serves ", model_.name,
-                          ": POST /v1/chat/completions, /v1/captions, /v1/detections; "
-                          "GET /v1/models, /health, /ready, /metrics"));
+  for (const PageFile& file : page_files()) {
+    if (request.path != file.path) continue;
+    return {200, std::string(file.type), std::string(file.body)};
   }
   if (request.path == "/health") return plain(200, "alive");
   if (request.path == "/ready") return draining_ ? plain(503, "stopping") : plain(200, "ready");

@@ -28,10 +28,14 @@ class Browser {
   Browser() : driver_({kDriver, "--port=0"}) {
     const std::string started = driver_.wait_for("started successfully on port ");
     address_ = "http://127.0.0.1:" + started.substr(0, started.find('.')) + "/session";
-    const nlohmann::json arguments = {
-        "--headless=new",          "--no-sandbox",
-        "--disable-gpu",           "--no-first-run",
-        "--disable-dev-shm-usage", "--user-data-dir=" + profile_.path().string()};
+    const nlohmann::json arguments = {"--headless=new",
+                                      "--no-sandbox",
+                                      "--disable-gpu",
+                                      "--no-first-run",
+                                      "--disable-dev-shm-usage",
+                                      "--user-data-dir=" + profile_.path().string(),
+                                      "--use-fake-device-for-media-stream",
+                                      "--use-fake-ui-for-media-stream"};
     const nlohmann::json session =
         post("", {{"capabilities",
                    {{"alwaysMatch",
