@@ -77,7 +77,7 @@ std::string Metrics::text(const std::vector<Gauge>& gauges) const {
     text += cat("fastvlm_requests_total{route=\"", key.first, "\",status=\"", key.second, "\"} ",
                 count, "\n");
   }
-  durations_.write("request_seconds", "From the arrival of a picture to its answer's last byte.",
+  durations_.write("request_seconds", "From the arrival of a picture to the end of its answer.",
                    text);
   first_texts_.write("first_text_seconds", "From the arrival of a picture to the first text.",
                      text);

@@ -17,7 +17,7 @@ class Metrics {
  public:
   // `route` is one of the server's own names, never what a client sent.
   void count_request(std::string_view route, int status);
-  // Seconds from the request's arrival to its last byte.
+  // Seconds from the request's arrival to the end of its answer.
   void time_request(double seconds);
   // Seconds from the request's arrival to the first text.
   void time_first_text(double seconds);

@@ -297,8 +297,8 @@ void Service::answer_chat(Job& job, Session& session) {
   if (!failed.ok()) {
     if (!begun) return send_error(job, failed, param);
     job.reply->write(Completion::error_event(error_json(500, sentence(failed))));
-    job.reply->end();
-    return finish(job, 500);
+    finish(job, 500);
+    return job.reply->end();
   }
   pass_on(stops.finish());
   const FinishReason reason = stops.found() ? FinishReason::kStop : made->finish;
@@ -312,8 +312,8 @@ void Service::answer_chat(Job& job, Session& session) {
   job.reply->write(completion.finish_event(reason, asked.include_usage));
   if (asked.include_usage) job.reply->write(completion.usage_event(made->timings));
   job.reply->write(Completion::done_event());
-  job.reply->end();
   finish(job, 200);
+  job.reply->end();
 }
 
 void Service::answer_caption(Job& job, Session& session) {
@@ -367,9 +367,8 @@ Status Service::still_wanted(const Job& job) const {
 }
 
 void Service::send(Job& job, HttpAnswer answer) {
-  const int status = answer.status;
+  finish(job, answer.status);
   job.reply->send(std::move(answer));
-  finish(job, status);
 }
 
 void Service::send_error(Job& job, const Status& status, const std::string& param) {
@@ -383,6 +382,7 @@ void Service::send_error(Job& job, const Status& status, const std::string& para
   }
 }
 
+// Comes before the end of the answer, so that whoever has it finds it counted.
 void Service::finish(Job& job, int status) {
   metrics_.count_request(job.route.path, job.unwanted() ? 499 : status);
   if (status == 200) metrics_.time_request(job.seconds());
