@@ -9,9 +9,9 @@ namespace {
 
 // More rows than an answer's next id and a long draft are a prompt.
 constexpr int64_t kMostAnswerRows = 32;
-// How long rows wait for those of others. Choosing an id takes a tenth of it, a pass over a model
-// of 0.5B ten times as long.
-constexpr std::chrono::milliseconds kPatience{1};
+// How long rows wait for those of others: longer than it takes to choose an id where there are more
+// sessions than cores, shorter than a pass over a model of 0.5B.
+constexpr std::chrono::milliseconds kPatience{3};
 
 }  // namespace
 
@@ -117,7 +117,7 @@ void SharedPool::run_pass(std::unique_lock<std::mutex>& lock, const Qwen2& model
   }
   busy_ = false;
   others_turn_ = others_ > 0;
-  expected_ = taken.size();
+  expected_ = taken.size() + answers_.size();  // or else two halves might take turns for ever
   ++counts_.passes;
   counts_.rows += rows;
   changed_.notify_all();

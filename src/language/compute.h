@@ -29,7 +29,7 @@ class SharedPool {
   Status alone(const std::function<Status(ThreadPool&)>& fn);
 
   // As Qwen2::forward. Rows of an answer, which are few, wait a moment for those of the other
-  // sessions that had rows in the pass before, and share a pass with them.
+  // sessions that had rows in the pass before or during it, and share a pass with them.
   Status forward(const Qwen2& model, KvCache& cache, const float* rows, int64_t n, int64_t wanted,
                  float* logits);
 
@@ -53,7 +53,7 @@ class SharedPool {
   std::vector<Waiting*> answers_;  // whose rows wait for a pass, in the order of arrival
   int64_t others_ = 0;             // callers of alone() that wait
   bool others_turn_ = false;       // a pass was run while they waited
-  size_t expected_ = 0;            // answers in the last pass
+  size_t expected_ = 0;            // answers in the last pass, and those that came meanwhile
   std::vector<float> logits_;      // of a pass
   Counts counts_;
 };

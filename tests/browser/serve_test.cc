@@ -94,7 +94,7 @@ TEST_F(ServePage, FitsAPhone) {
     open_page();
     drop("fish-underwater.jpg");
     ASSERT_TRUE(answered());
-    EXPECT_EQ(browser_->value("document.documentElement.scrollWidth"), 360);
+    EXPECT_LE(browser_->value("document.documentElement.scrollWidth").get<int>(), 360);
   }
 }
 
