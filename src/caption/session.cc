@@ -156,22 +156,15 @@ Result<Tokens> Session::encode(const Image& image, Timings& timings) const {
   const Image pixels = preprocess(image, preprocessing);
   timings.preprocess_seconds = watch.lap();
   TokenCache& cache = engine_->token_cache();
-  Tokens seen;
-  const auto see = [&](ThreadPool& pool) -> Status {
-    FASTVLM_ASSIGN(seen, engine_->see(pixels, pool, timings));
-    return {};
-  };
-  if (!cache.keeps_any()) {
-    FASTVLM_RETURN_IF_ERROR(compute_.alone(see));
-    return seen;
-  }
+  const auto see = [&](ThreadPool& pool) { return engine_->see(pixels, pool, timings); };
+  if (!cache.keeps_any()) return compute_.alone(see);
   FASTVLM_ASSIGN(const std::string key, engine_->token_key(pixels));
   std::optional<Tokens> known =
       cache.find(key, engine_->image_tokens(), engine_->checkpoint().config().language.hidden_size);
   timings.load_seconds += watch.lap();
   timings.vision_kept = known.has_value();
   if (known) return std::move(*known);
-  FASTVLM_RETURN_IF_ERROR(compute_.alone(see));
+  FASTVLM_ASSIGN(Tokens seen, compute_.alone(see));
   cache.put(key, seen);
   return seen;
 }
@@ -225,10 +218,8 @@ Result<Decoded> Session::answer(const Qwen2& language, Prompt& prompt, std::vect
   const float* const from = rows.data() + kept * language.config().hidden_size;
   Decoded decoded;
   if (request.beams > 1) {
-    FASTVLM_RETURN_IF_ERROR(compute_.alone([&](ThreadPool& pool) -> Status {
-      FASTVLM_ASSIGN(decoded,
-                     beam_search(language, cache, from, rest, request.beams, options, pool));
-      return {};
+    FASTVLM_ASSIGN(decoded, compute_.alone([&](ThreadPool& pool) {
+      return beam_search(language, cache, from, rest, request.beams, options, pool);
     }));
     for (const TokenId id : decoded.ids) sink.push(id);
   } else {
@@ -251,11 +242,8 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
   Stopwatch watch;
-  std::shared_ptr<const Qwen2> language;
-  FASTVLM_RETURN_IF_ERROR(compute_.alone([&](ThreadPool& pool) -> Status {
-    FASTVLM_ASSIGN(language, engine_->language(pool));
-    return {};
-  }));
+  FASTVLM_ASSIGN(const auto language,
+                 compute_.alone([&](ThreadPool& pool) { return engine_->language(pool); }));
   caption.timings.load_seconds += watch.lap();
   FASTVLM_ASSIGN(std::vector<float> rows, splice(*language, prompt.ids, projected));
   FASTVLM_ASSIGN(const Decoded decoded,

@@ -26,23 +26,22 @@ struct SharedPool::Waiting {
   Status status = {};
 };
 
-Status SharedPool::alone(const std::function<Status(ThreadPool&)>& fn) {
-  {
-    std::unique_lock lock(mutex_);
-    ++others_;
-    // After one of these a pass for the answers that wait comes first, and the other way round.
-    changed_.wait(lock, [&] { return !busy_ && (answers_.empty() || others_turn_); });
-    --others_;
-    others_turn_ = false;
-    busy_ = true;
-  }
-  Status status = fn(pool_);
+void SharedPool::take_turn() {
+  std::unique_lock lock(mutex_);
+  ++others_;
+  // After one of these a pass for the answers that wait comes first, and the other way round.
+  changed_.wait(lock, [&] { return !busy_ && (answers_.empty() || others_turn_); });
+  --others_;
+  others_turn_ = false;
+  busy_ = true;
+}
+
+void SharedPool::end_turn() {
   {
     const std::lock_guard lock(mutex_);
     busy_ = false;
   }
   changed_.notify_all();
-  return status;
 }
 
 Status SharedPool::forward(const Qwen2& model, KvCache& cache, const float* rows, int64_t n,
@@ -53,14 +52,10 @@ Status SharedPool::forward(const Qwen2& model, KvCache& cache, const float* rows
     Waiting own{model, {&cache, rows, n}, wanted, logits};
     return share_pass(own);
   }
-  // In the pieces that the model would take by itself.
-  for (int64_t begin = 0; begin < n; begin += Qwen2::kChunkRows) {
-    const int64_t count = std::min(n - begin, Qwen2::kChunkRows);
-    const int64_t first_wanted = std::max(n - wanted, begin);
-    const int64_t outputs = std::max(begin + count - first_wanted, int64_t{0});
+  for (const Qwen2::Chunk& chunk : Qwen2::chunks(n, wanted)) {
     FASTVLM_RETURN_IF_ERROR(alone([&](ThreadPool& pool) {
-      return model.forward(cache, rows + begin * model.config().hidden_size, count, outputs,
-                           logits + (first_wanted - (n - wanted)) * model.config().vocab_size,
+      return model.forward(cache, rows + chunk.begin * model.config().hidden_size, chunk.count,
+                           chunk.wanted, logits + chunk.logits_row * model.config().vocab_size,
                            pool);
     }));
   }

@@ -7,7 +7,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -25,8 +24,12 @@ class SharedPool {
   SharedPool(const SharedPool&) = delete;
   SharedPool& operator=(const SharedPool&) = delete;
 
-  // fn, with the pool to itself.
-  Status alone(const std::function<Status(ThreadPool&)>& fn);
+  // What fn(pool) returns, which has the pool to itself.
+  template <typename Function>
+  auto alone(const Function& fn) {
+    const Turn turn(*this);
+    return fn(pool_);
+  }
 
   // As Qwen2::forward. Rows of an answer, which are few, wait a moment for those of the other
   // sessions that had rows in the pass before or during it, and share a pass with them.
@@ -42,7 +45,20 @@ class SharedPool {
 
  private:
   struct Waiting;
+  // The pool is its owner's alone while it lives.
+  class Turn {
+   public:
+    explicit Turn(SharedPool& shared) : shared_(shared) { shared_.take_turn(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() { shared_.end_turn(); }
 
+   private:
+    SharedPool& shared_;
+  };
+
+  void take_turn();
+  void end_turn();
   Status share_pass(Waiting& own);
   void run_pass(std::unique_lock<std::mutex>& lock, const Qwen2& model);
 
@@ -64,7 +80,8 @@ class Compute {
   Compute(ThreadPool& pool) : pool_(&pool) {}        // NOLINT(google-explicit-constructor)
   Compute(SharedPool& shared) : shared_(&shared) {}  // NOLINT(google-explicit-constructor)
 
-  Status alone(const std::function<Status(ThreadPool&)>& fn) const {
+  template <typename Function>
+  auto alone(const Function& fn) const {
     return shared_ != nullptr ? shared_->alone(fn) : fn(*pool_);
   }
   Status forward(const Qwen2& model, KvCache& cache, const float* rows, int64_t n, int64_t wanted,

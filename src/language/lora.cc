@@ -16,11 +16,6 @@ constexpr int64_t kMostRank = 4096;
 constexpr std::array<std::string_view, kLoraTargets> kNames = {
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 
-std::string module_name(int64_t layer, size_t target) {
-  const std::string_view part = target <= static_cast<size_t>(LoraTarget::kO) ? "self_attn" : "mlp";
-  return cat("model.layers.", layer, ".", part, ".", kNames[target]);
-}
-
 // Inputs and outputs of a layer.
 std::pair<int64_t, int64_t> widths(const LanguageConfig& config, LoraTarget target) {
   const int64_t heads = config.heads * config.head_dim;
@@ -128,6 +123,11 @@ class Patterns {
 
 }  // namespace
 
+std::string lora_module_name(int64_t layer, LoraTarget target) {
+  const std::string_view part = target <= LoraTarget::kO ? "self_attn" : "mlp";
+  return cat("model.layers.", layer, ".", part, ".", kNames[static_cast<size_t>(target)]);
+}
+
 std::vector<std::string> all_target_names() {
   return {kNames.begin(), kNames.end()};
 }
@@ -144,7 +144,7 @@ Result<LoraAdapter> LoraAdapter::create(const LanguageConfig& config,
     adapter.index_.emplace_back();
     for (size_t target = 0; target < kLoraTargets; ++target) {
       LoraModule module;
-      module.name = module_name(layer, target);
+      module.name = lora_module_name(layer, static_cast<LoraTarget>(target));
       int32_t& index = adapter.index_.back()[target];
       index = -1;
       if (!is_target(settings.targets, module.name)) continue;

@@ -24,6 +24,8 @@ namespace fastvlm {
 enum class LoraTarget { kQ, kK, kV, kO, kGate, kUp, kDown };
 inline constexpr size_t kLoraTargets = 7;
 
+// "model.layers.0.self_attn.q_proj"
+std::string lora_module_name(int64_t layer, LoraTarget target);
 std::vector<std::string> all_target_names();  // "q_proj", ... in the order of LoraTarget
 
 struct LoraSettings {

@@ -124,20 +124,29 @@ Status Qwen2::forward(KvCache& cache, const float* rows, int64_t n, int64_t want
                       ThreadPool& pool, const Watchers& watchers) const {
   FASTVLM_RETURN_IF_ERROR(check_room(cache, n));
   const Scratch scratch(config_, adapter_rank_, std::min(n, kChunkRows), cache.scratch_);
-  for (int64_t begin = 0; begin < n; begin += kChunkRows) {
-    const int64_t count = std::min(n - begin, kChunkRows);
-    const int64_t first_wanted = std::max(n - wanted - begin, int64_t{0});
-    const int64_t outputs = std::max(count - first_wanted, int64_t{0});
-    const int64_t keep = watchers ? count : outputs;
-    std::copy_n(rows + begin * config_.hidden_size, count * config_.hidden_size, scratch.x);
-    const Part part{&cache, count};
-    run_chunk({&part, 1}, scratch, count, keep, pool, watchers);
-    if (outputs == 0) continue;
-    const int64_t row = begin + count - outputs - (n - wanted);
-    matmul(pool, scratch.normed + (keep - outputs) * config_.hidden_size, outputs,
-           config_.hidden_size, head(), logits + row * config_.vocab_size, config_.vocab_size);
+  for (const Chunk& chunk : chunks(n, wanted)) {
+    const int64_t keep = watchers ? chunk.count : chunk.wanted;
+    std::copy_n(rows + chunk.begin * config_.hidden_size, chunk.count * config_.hidden_size,
+                scratch.x);
+    const Part part{&cache, chunk.count};
+    run_chunk({&part, 1}, scratch, chunk.count, keep, pool, watchers);
+    if (chunk.wanted == 0) continue;
+    matmul(pool, scratch.normed + (keep - chunk.wanted) * config_.hidden_size, chunk.wanted,
+           config_.hidden_size, head(), logits + chunk.logits_row * config_.vocab_size,
+           config_.vocab_size);
   }
   return {};
+}
+
+std::vector<Qwen2::Chunk> Qwen2::chunks(int64_t n, int64_t wanted) {
+  std::vector<Chunk> chunks;
+  for (int64_t begin = 0; begin < n; begin += kChunkRows) {
+    const int64_t count = std::min(n - begin, kChunkRows);
+    const int64_t first_wanted = std::max(n - wanted, begin);
+    const int64_t outputs = std::max(begin + count - first_wanted, int64_t{0});
+    chunks.push_back({begin, count, outputs, outputs == 0 ? 0 : first_wanted - (n - wanted)});
+  }
+  return chunks;
 }
 
 Status Qwen2::forward_together(std::span<const Turn> turns, std::vector<float>& logits,

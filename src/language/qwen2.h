@@ -81,6 +81,16 @@ class Qwen2 {
   Status forward(KvCache& cache, const float* rows, int64_t n, int64_t wanted, float* logits,
                  ThreadPool& pool, const Watchers& watchers = {}) const;
 
+  // What forward() does one after the other: rows [begin, begin + count), of which the last
+  // `wanted` give the rows of the logits from `logits_row` on.
+  struct Chunk {
+    int64_t begin = 0;
+    int64_t count = 0;
+    int64_t wanted = 0;
+    int64_t logits_row = 0;
+  };
+  static std::vector<Chunk> chunks(int64_t n, int64_t wanted);
+
   // Rows [n, hidden_size] that come behind what a cache holds.
   struct Turn {
     KvCache* cache = nullptr;

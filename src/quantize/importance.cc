@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/strings.h"
 
 namespace fastvlm {
 namespace {
@@ -13,16 +12,14 @@ namespace {
 constexpr double kLeast = 1e-3;
 
 // The matrices that read the same input.
-std::vector<const char*> readers(LoraTarget first) {
+std::vector<LoraTarget> readers(LoraTarget first) {
   switch (first) {
-    case LoraTarget::kO:
-      return {"self_attn.o_proj"};
+    case LoraTarget::kQ:
+      return {LoraTarget::kQ, LoraTarget::kK, LoraTarget::kV};
     case LoraTarget::kGate:
-      return {"mlp.gate_proj", "mlp.up_proj"};
-    case LoraTarget::kDown:
-      return {"mlp.down_proj"};
+      return {LoraTarget::kGate, LoraTarget::kUp};
     default:
-      return {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
+      return {first};
   }
 }
 
@@ -52,9 +49,8 @@ Status Importance::add(const Qwen2& model, std::span<const float> rows, ThreadPo
        .inputs =
            [&](int64_t layer, LoraTarget first, const float* inputs, int64_t count_of_rows,
                int64_t width) {
-             for (const char* reader : readers(first)) {
-               count(cat("model.layers.", layer, ".", reader, ".weight"), inputs, count_of_rows,
-                     width);
+             for (const LoraTarget reader : readers(first)) {
+               count(lora_module_name(layer, reader) + ".weight", inputs, count_of_rows, width);
              }
            }}));
   rows_ += n;

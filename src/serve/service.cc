@@ -349,13 +349,12 @@ void Service::answer_detections(Job& job) {
   if (!parsed.ok()) return send_error(job, parsed.status(), param);
   const auto image = picture_of(parsed->picture);
   if (!image.ok()) return send_error(job, image.status(), "image");
-  std::string found;
-  const Status failed = pool_.alone([&](ThreadPool& pool) -> Status {
-    FASTVLM_ASSIGN(found, options_.detect(*image, parsed->name, pool));
-    return {};
-  });
-  if (!failed.ok()) return send_error(job, error(Code::kIo, failed.message, failed.hint), "");
-  send(job, {200, "application/json", found});
+  auto found =
+      pool_.alone([&](ThreadPool& pool) { return options_.detect(*image, parsed->name, pool); });
+  if (!found.ok()) {
+    return send_error(job, error(Code::kIo, found.status().message, found.status().hint), "");
+  }
+  send(job, {200, "application/json", std::move(*found)});
 }
 
 // Why an answer need not be made any more.
