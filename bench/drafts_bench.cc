@@ -23,17 +23,13 @@
 #include "caption/prompt.h"
 #include "caption/section_guide.h"
 #include "language/answer_logits.h"
+#include "must.h"
 #include "text/conversation.h"
 
 namespace fastvlm {
 namespace {
 
-template <typename T>
-T get(Result<T> result) {
-  if (result.ok()) return std::move(*result);
-  std::fprintf(stderr, "drafts_bench: %s\n", result.status().message.c_str());
-  std::exit(1);
-}
+using bench::must;
 
 double processor_seconds() {
   timespec now{};
@@ -54,10 +50,10 @@ class Play {
  public:
   Play(const std::string& folder, int threads)
       : pool_(threads),
-        tokenizer_(get(Tokenizer::load(folder))),
-        model_(get(Qwen2::load(get(Checkpoint::open(folder)), pool_, Arithmetic::kInt8))) {
-    prompt_ = get(conversation_ids(tokenizer_, question_text({}, seven_point_prompt()),
-                                   PromptOrder::kImageFirst));
+        tokenizer_(must(Tokenizer::load(folder))),
+        model_(must(Qwen2::load(must(Checkpoint::open(folder)), pool_, Arithmetic::kInt8))) {
+    prompt_ = must(conversation_ids(tokenizer_, question_text({}, seven_point_prompt()),
+                                    PromptOrder::kImageFirst));
     Tokens image;
     image.count = 256;
     image.width = model_.config().hidden_size;
@@ -65,7 +61,7 @@ class Play {
     for (size_t i = 0; i < image.values.size(); ++i) {
       image.values[i] = static_cast<float>(i * 7919 % 1000) * 1e-4F - 0.05F;
     }
-    rows_ = get(splice(model_, prompt_, image));
+    rows_ = must(splice(model_, prompt_, image));
   }
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -76,15 +72,15 @@ class Play {
     KvCache cache(model_.config(), static_cast<int64_t>(rows_.size() / hidden) + kMost);
     if (way.drafter) way.drafter->begin(prompt_);
     AnswerLogits logits(model_, cache, rows_, kMost, way.drafter.get(), pool_);
-    check(logits.start());
+    must(logits.start());
     const TokenId end = tokenizer_.find("<|im_end|>").value();
-    SectionGuide guide = get(SectionGuide::make(seven_point_schema(), tokenizer_, {end}, kMost));
+    SectionGuide guide = must(SectionGuide::make(seven_point_schema(), tokenizer_, {end}, kMost));
     Sampler sampler({});
     std::vector<TokenId> ids;
     double clock = 0, processor = 0;
     while (static_cast<int64_t>(ids.size()) < kMost) {
       if (way.guided) {
-        const Guide::Step step = get(guide.next(ids));
+        const Guide::Step step = must(guide.next(ids));
         ids.resize(step.keep);
         if (step.finish) break;
         ids.insert(ids.end(), step.forced.begin(), step.forced.end());
@@ -92,7 +88,7 @@ class Play {
       }
       const Stopwatch watch;
       const double before = processor_seconds();
-      get(sampler.choose(get(logits.behind(ids)), ids));
+      must(sampler.choose(must(logits.behind(ids)), ids));
       clock += watch.seconds();
       processor += processor_seconds() - before;
       const TokenId next = said(text, ids, end);
@@ -109,17 +105,11 @@ class Play {
   }
 
  private:
-  static void check(const Status& status) {
-    if (status.ok()) return;
-    std::fprintf(stderr, "drafts_bench: %s\n", status.message.c_str());
-    std::exit(1);
-  }
-
   // What the caption says behind `ids`, the beginning of it.
   TokenId said(const std::string& text, const std::vector<TokenId>& ids, TokenId end) const {
     const std::string before = tokenizer_.decode(ids, true);
     if (before.size() >= text.size()) return end;
-    return get(tokenizer_.encode(text.substr(before.size()), Trust::kUser)).front();
+    return must(tokenizer_.encode(text.substr(before.size()), Trust::kUser)).front();
   }
 
   ThreadPool pool_;
@@ -137,8 +127,8 @@ double median(std::vector<double> values) {
 void run(const char* folder, const char* captions, const char* drafts, int threads, size_t count) {
   Play play(folder, threads);
   const auto table = std::make_shared<const DraftTable>(
-      get(DraftTable::load(drafts, vocabulary_digest(play.tokenizer()))));
-  const std::vector<std::string> texts = get(read_draft_texts(captions));
+      must(DraftTable::load(drafts, vocabulary_digest(play.tokenizer()))));
+  const std::vector<std::string> texts = must(read_draft_texts(captions));
   Way ways[] = {{"one id after the other", false, nullptr, {}, {}, {}},
                 {"headers in one pass", true, nullptr, {}, {}, {}},
                 {"and drafts looked up", true, std::make_unique<Drafter>(), {}, {}, {}},

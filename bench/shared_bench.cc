@@ -15,22 +15,14 @@
 #include "base/stopwatch.h"
 #include "formats/checkpoint.h"
 #include "language/compute.h"
+#include "must.h"
 
 namespace fastvlm {
 namespace {
 
+using bench::must;
+
 constexpr int64_t kPrompt = 320;
-
-[[noreturn]] void fail(const std::string& message) {
-  std::fprintf(stderr, "shared_bench: %s\n", message.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T get(Result<T> result) {
-  if (result.ok()) return std::move(*result);
-  fail(result.status().message);
-}
 
 class Answer {
  public:
@@ -41,8 +33,8 @@ class Answer {
       ids.push_back(static_cast<int32_t>((i * 7919 + salt) % model.config().vocab_size));
     }
     std::vector<float> rows(ids.size() * static_cast<size_t>(model.config().hidden_size));
-    check(model.embed(ids, rows.data()));
-    check(model.forward(cache_, rows.data(), kPrompt, Qwen2::Logits::kLast, logits_, pool));
+    must(model.embed(ids, rows.data()));
+    must(model.forward(cache_, rows.data(), kPrompt, Qwen2::Logits::kLast, logits_, pool));
   }
 
   // Token by token, greedy.
@@ -51,16 +43,12 @@ class Answer {
     for (int64_t i = 0; i < count; ++i) {
       const auto best = std::max_element(logits_.begin(), logits_.end()) - logits_.begin();
       const auto id = static_cast<int32_t>(best);
-      check(model_.embed({&id, 1}, row.data()));
-      check(compute.forward(model_, cache_, row.data(), 1, 1, logits_.data()));
+      must(model_.embed({&id, 1}, row.data()));
+      must(compute.forward(model_, cache_, row.data(), 1, 1, logits_.data()));
     }
   }
 
  private:
-  static void check(const Status& status) {
-    if (!status.ok()) fail(status.message);
-  }
-
   const Qwen2& model_;
   KvCache cache_;
   std::vector<float> logits_;
@@ -68,7 +56,7 @@ class Answer {
 
 void run(const std::string& folder, int sessions, int64_t count, int threads, int rounds) {
   ThreadPool pool(threads);
-  const Qwen2 model = get(Qwen2::load(get(Checkpoint::open(folder)), pool, Arithmetic::kInt8));
+  const Qwen2 model = must(Qwen2::load(must(Checkpoint::open(folder)), pool, Arithmetic::kInt8));
   std::vector<double> ratios;
   for (int round = 0; round < rounds; ++round) {
     Answer single(model, count, round, pool);

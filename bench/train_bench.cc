@@ -11,21 +11,13 @@
 #include "base/random.h"
 #include "base/stopwatch.h"
 #include "formats/checkpoint.h"
+#include "must.h"
 #include "train/trainer.h"
 
 namespace fastvlm {
 namespace {
 
-[[noreturn]] void fail(const std::string& message) {
-  std::fprintf(stderr, "train_bench: %s\n", message.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T get(Result<T> result) {
-  if (result.ok()) return std::move(*result);
-  fail(result.status().message);
-}
+using bench::must;
 
 class MadeUpSamples : public TrainingData {
  public:
@@ -62,8 +54,8 @@ class MadeUpSamples : public TrainingData {
 void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, int64_t supervised,
          int threads, int64_t steps) {
   ThreadPool pool(threads);
-  const Qwen2 model = get(Qwen2::load(get(Checkpoint::open(folder)), pool, Arithmetic::kF32));
-  LoraAdapter adapter = get(LoraAdapter::create(model.config(), LoraSettings{}));
+  const Qwen2 model = must(Qwen2::load(must(Checkpoint::open(folder)), pool, Arithmetic::kF32));
+  LoraAdapter adapter = must(LoraAdapter::create(model.config(), LoraSettings{}));
   adapter.initialize(0);
   const MadeUpSamples data(model, static_cast<size_t>(batch), length, supervised);
   TrainerSettings settings;
@@ -75,7 +67,7 @@ void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, in
   std::string seconds;
   for (int64_t step = 0; step <= steps; ++step) {
     const Stopwatch watch;
-    const StepReport report = get(trainer.step());
+    const StepReport report = must(trainer.step());
     std::fprintf(stderr, "step %lld: loss %.4f, %.2f s\n", static_cast<long long>(report.step),
                  report.loss, watch.seconds());
     if (step > 0) seconds += (step > 1 ? ", " : "") + std::to_string(watch.seconds());

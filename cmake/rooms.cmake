@@ -32,6 +32,22 @@ function(fastvlm_room room)
   target_link_libraries(fastvlm_${room} PUBLIC ${ARG_LINK})
 endfunction()
 
+# fastvlm_read(<variable> <file>): the text of a file of the repository, as it is when the build is configured; a change to
+# the file configures it anew.
+function(fastvlm_read variable file)
+  set(path ${PROJECT_SOURCE_DIR}/${file})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+  file(READ ${path} text ${ARGN})
+  set(${variable} "${text}" PARENT_SCOPE)
+endfunction()
+
+# fastvlm_leave_out(<room> <file>): one of two files of a room that stand for each other is not compiled.
+function(fastvlm_leave_out room file)
+  get_target_property(sources fastvlm_${room} SOURCES)
+  list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  set_target_properties(fastvlm_${room} PROPERTIES SOURCES "${sources}")
+endfunction()
+
 # fastvlm_room_test(<room>): tests/<room>/*_test.cc as one GoogleTest program that knows where the repository lies.
 function(fastvlm_room_test room)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 
 namespace fastvlm {
@@ -106,6 +107,14 @@ std::string csv_field(std::string_view text) {
 std::string fixed(double value, int digits) {
   char text[400];  // the largest double has 309 digits before the point
   std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string significant(double value) {
+  // %g turns to powers of ten too early for people.
+  if (std::abs(value) >= 1000 && std::abs(value) < 1e9) return fixed(value, 0);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
   return text;
 }
 

@@ -17,18 +17,23 @@ std::string cat(const Args&... args) {
   return std::move(out).str();
 }
 
+// "person, dog, ball"
+template <typename Range>
+std::string joined(const Range& values, std::string_view separator = ", ") {
+  std::ostringstream out;
+  bool first = true;
+  for (const auto& value : values) {
+    if (!first) out << separator;
+    first = false;
+    out << value;
+  }
+  return std::move(out).str();
+}
+
 // "[3, 224, 224]", for shapes in messages.
 template <typename Range>
 std::string bracketed(const Range& values) {
-  std::ostringstream out;
-  out << '[';
-  const char* separator = "";
-  for (const auto& value : values) {
-    out << separator << value;
-    separator = ", ";
-  }
-  out << ']';
-  return std::move(out).str();
+  return cat('[', joined(values), ']');
 }
 
 std::vector<std::string> split(std::string_view text, char separator);
@@ -47,6 +52,7 @@ std::string csv_field(std::string_view text);
 // 1234567 -> "1,234,567"; used for parameter counts.
 std::string with_thousands(long long value);
 std::string fixed(double value, int digits);  // 2.346, 2 -> "2.35"
+std::string significant(double value);        // 3 digits: "0.000123", "1.23e-05", "1230"
 // Bytes in MB (1e6), one decimal: "356.6 MB".
 std::string megabytes(double bytes);
 

@@ -76,9 +76,7 @@ std::string describe_sampling(const SamplingOptions& sampling, int beams) {
     parts.push_back(cat("dry ", sampling.dry_multiplier, " (base ", sampling.dry_base,
                         ", allowed length ", sampling.dry_allowed_length, ")"));
   }
-  std::string text;
-  for (const std::string& part : parts) text += cat(text.empty() ? "" : ", ", part);
-  return text;
+  return joined(parts);
 }
 
 }  // namespace fastvlm

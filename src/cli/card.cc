@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // fastvlm card: the model card of a fine-tuned model, from what was measured.
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +8,7 @@
 #include "cli/outputs.h"
 #include "cli/run_facts.h"
 #include "formats/atomic_file.h"
+#include "hub/catalog.h"
 #include "language/adapter_file.h"
 #include "train/model_card.h"
 
@@ -62,12 +62,6 @@ Result<std::string> CardCommand::chosen_license(const RunRecord& record) const {
   return license.empty() ? record.license : license;
 }
 
-// Repositories have an owner and a name; addresses and folders are no base of a model card.
-bool is_repository(const std::string& source) {
-  return std::count(source.begin(), source.end(), '/') == 1 &&
-         source.find(':') == std::string::npos;
-}
-
 Result<CardInputs> CardCommand::inputs() const {
   const std::filesystem::path folder = run_folder;
   FASTVLM_ASSIGN(std::optional<RunRecord> record, read_run_record(folder));
@@ -77,7 +71,7 @@ Result<CardInputs> CardCommand::inputs() const {
   }
   CardInputs in;
   FASTVLM_ASSIGN(in.license, chosen_license(*record));
-  FASTVLM_ASSIGN(in.steps, read_metrics(folder / "metrics.jsonl"));
+  FASTVLM_ASSIGN(in.steps, read_metrics(folder / kMetricsFile));
   std::error_code failed;
   for (const char* file : {kAdapterConfigFile, kAdapterTensorFile}) {
     in.adapter_bytes += static_cast<int64_t>(std::filesystem::file_size(folder / file, failed));
@@ -94,6 +88,7 @@ Result<CardInputs> CardCommand::inputs() const {
   in.run = folder_name(folder);
   in.name = in.quantized ? in.quantized->name : in.merged ? in.merged->name : in.run;
   in.base = base;
+  // Addresses and folders are no base of a model card.
   if (base.empty() && is_repository(record->source)) in.base = record->source;
   in.datasets = datasets;
   in.record = std::move(*record);
@@ -103,8 +98,7 @@ Result<CardInputs> CardCommand::inputs() const {
 Status CardCommand::run() const {
   std::vector<std::filesystem::path> read(evaluations.begin(), evaluations.end());
   read.insert(read.end(), benches.begin(), benches.end());
-  for (const char* file :
-       {kRunRecordFile, "metrics.jsonl", kAdapterConfigFile, kAdapterTensorFile}) {
+  for (const char* file : {kRunRecordFile, kMetricsFile, kAdapterConfigFile, kAdapterTensorFile}) {
     read.push_back(std::filesystem::path(run_folder) / file);
   }
   FASTVLM_RETURN_IF_ERROR(check_outputs({{"--out", out}}, read));

@@ -24,12 +24,6 @@ struct InfoCommand {
   Status run() const;
 };
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
 Json machine_facts(const ThreadPool& pool) {
   const CpuFeatures& cpu = cpu_features();
   std::vector<std::string> features;

@@ -39,11 +39,7 @@ std::string aligned(const std::vector<Row>& rows) {
 }
 
 std::string modules_text(const Scores& scores) {
-  std::string text;
-  for (const std::string_view name : scores.meteor_modules()) {
-    text += cat(text.empty() ? "" : ", ", name);
-  }
-  return text;
+  return joined(scores.meteor_modules());
 }
 
 std::string shown(const std::optional<double>& value) {

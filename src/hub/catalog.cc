@@ -58,13 +58,6 @@ bool is_plain(std::string_view text) {
          });
 }
 
-// "owner/name" of plain characters, as hubs allow them.
-bool is_repository(std::string_view text) {
-  const size_t slash = text.find('/');
-  return slash != std::string_view::npos && is_plain(text.substr(0, slash)) &&
-         is_plain(text.substr(slash + 1));
-}
-
 std::string file_stem(std::string_view url) {
   std::string_view path = url.substr(0, url.find_first_of("?#"));
   std::string_view file = path.substr(path.rfind('/') + 1);
@@ -72,6 +65,12 @@ std::string file_stem(std::string_view url) {
 }
 
 }  // namespace
+
+bool is_repository(std::string_view text) {
+  const size_t slash = text.find('/');
+  return slash != std::string_view::npos && is_plain(text.substr(0, slash)) &&
+         is_plain(text.substr(slash + 1));
+}
 
 std::span<const ModelSource> model_catalog() {
   static const std::vector<ModelSource> kCatalog = make_catalog();

@@ -25,6 +25,9 @@ struct ModelSource {
 
 std::span<const ModelSource> model_catalog();
 
+// "owner/name" of plain characters, as hubs allow them.
+bool is_repository(std::string_view text);
+
 // A short name of the catalogue, "owner/repository", or an https:// address of a repository page or
 // file.
 Result<ModelSource> find_source(std::string_view name_or_url, std::string_view hub);

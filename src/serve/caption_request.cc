@@ -63,9 +63,8 @@ Result<Body> read_body(std::string_view text, std::string_view content_type, con
   for (const auto& [name, unused] : body.fields.items()) {
     if (known.contains(name)) continue;
     param = name;
-    std::string all;
-    for (const std::string& each : known) all += cat(all.empty() ? "" : ", ", each);
-    return error(Code::kInvalid, cat(excerpt(name), ": no such field"), cat("known are: ", all));
+    return error(Code::kInvalid, cat(excerpt(name), ": no such field"),
+                 cat("known are: ", joined(known)));
   }
   return body;
 }

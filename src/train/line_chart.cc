@@ -183,13 +183,4 @@ std::string html_text(std::string_view text) {
   return out;
 }
 
-std::string significant(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
-  const std::string_view shown = text;
-  // %g turns to powers of ten too early for people.
-  if (std::abs(value) >= 1000 && std::abs(value) < 1e9) return fixed(value, 0);
-  return std::string(shown);
-}
-
 }  // namespace fastvlm

@@ -28,7 +28,4 @@ std::string to_html(const LineChart& chart);
 // Text as HTML shows it, in elements and attributes.
 std::string html_text(std::string_view text);
 
-// 3 significant digits: "0.000123", "1.23e-05", "1230".
-std::string significant(double value);
-
 }  // namespace fastvlm

@@ -13,6 +13,8 @@
 
 namespace fastvlm {
 
+inline constexpr const char* kMetricsFile = "metrics.jsonl";
+
 struct StepMetrics {
   int64_t step = 0;                  // from 1
   double loss = 0;                   // the mean over supervised tokens

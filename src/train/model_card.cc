@@ -6,7 +6,6 @@
 
 #include "base/strings.h"
 #include "formats/json_fields.h"
-#include "train/line_chart.h"
 #include "train/run_report.h"
 
 namespace fastvlm {

@@ -16,7 +16,6 @@
 namespace fastvlm {
 namespace {
 
-constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kCheckpointFile = "checkpoint.safetensors";
 constexpr const char* kEventFile = "events.out.tfevents.fastvlm";
 constexpr const char* kStepKey = "step";

@@ -163,9 +163,7 @@ std::string machines(const RunRecord& record) {
         cat(part.processor, ", ", part.threads, part.threads == 1 ? " thread" : " threads");
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : "; ") + name;
-  return text;
+  return joined(names, "; ");
 }
 
 }  // namespace

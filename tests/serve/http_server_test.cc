@@ -55,6 +55,15 @@ class HttpServerTest : public testing::Test {
     changed_.wait_for(lock, std::chrono::seconds(30), [this] { return kept_ != nullptr; });
     return kept_;
   }
+  // The reply to a request of `client`, of which "one" is sent; null: the request did not come.
+  std::shared_ptr<Reply> begun_stream(test::HttpClient& client) {
+    client.send(test::http_request("GET", "/wait"));
+    auto reply = kept();
+    if (!reply) return reply;
+    reply->begin(200, "text/event-stream");
+    reply->write("one");
+    return reply;
+  }
   static bool becomes_gone(const Reply& reply) {
     for (int i = 0; i < 3000 && !reply.gone(); ++i) std::this_thread::sleep_for(milliseconds(10));
     return reply.gone();
@@ -210,11 +219,8 @@ TEST_F(HttpServerTest, SeesThatAClientHasLeft) {
 TEST_F(HttpServerTest, StreamsInChunks) {
   start();
   test::HttpClient client(port());
-  client.send(test::http_request("GET", "/wait"));
-  const auto reply = kept();
+  const auto reply = begun_stream(client);
   ASSERT_TRUE(reply);
-  reply->begin(200, "text/event-stream");
-  reply->write("one");
   EXPECT_NE(client.read_until("\r\n\r\n3\r\none\r\n"), "");
   reply->write("and two");
   reply->end();
@@ -227,11 +233,8 @@ TEST_F(HttpServerTest, StreamsInChunks) {
 TEST_F(HttpServerTest, AnErrorInTheMiddleCutsTheAnswer) {
   start();
   test::HttpClient client(port());
-  client.send(test::http_request("GET", "/wait"));
-  const auto reply = kept();
+  const auto reply = begun_stream(client);
   ASSERT_TRUE(reply);
-  reply->begin(200, "text/event-stream");
-  reply->write("one");
   ASSERT_NE(client.read_until("one\r\n"), "");
   reply->send({500});
   EXPECT_THAT(client.read_all(), testing::EndsWith("3\r\none\r\n"));

@@ -10,6 +10,7 @@ const PRESETS = [
   { name: 'Own question', text: null, tokens: 256 },
 ];
 const LONGEST_SIDE = 1024;  // of what is sent: no tower of this family sees more
+const SMALL_SIDE = 160;     // of the pictures in the history
 const MOST_HISTORY = 50;
 
 // ---------------------------------------------------------------- the server
@@ -139,6 +140,8 @@ function setBusy(busy) {
 // Asks about a picture. Resolves when the answer is whole; false when it failed or was stopped.
 async function caption(picture) {
   if (running) running.abort();
+  const asked = question();
+  const { tokens: most } = PRESETS[by('preset').value];
   const control = running = new AbortController();
   shown = picture;
   showProblem('');
@@ -151,11 +154,11 @@ async function caption(picture) {
   try {
     const found = await detect(picture, control.signal);
     drawBoxes(found, picture);
-    const text_part = question() ? [{ type: 'text', text: question() }] : [];
+    const words = asked ? [{ type: 'text', text: asked }] : [];
     const answer = await ask('v1/chat/completions', { method: 'POST', signal: control.signal,
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ stream: true, stream_options: { include_usage: true }, max_tokens: PRESETS[by('preset').value].tokens,
-        messages: [{ role: 'user', content: [...text_part, { type: 'image_url', image_url: { url: picture.url } }] }] }) });
+      body: JSON.stringify({ stream: true, stream_options: { include_usage: true }, max_tokens: most,
+        messages: [{ role: 'user', content: [...words, { type: 'image_url', image_url: { url: picture.url } }] }] }) });
     if (!answer.ok) throw new Error(await problemOf(answer));
     for await (const event of events(answer.body)) {
       if (event.error) throw new Error(event.error.message);
@@ -168,10 +171,11 @@ async function caption(picture) {
       by('state').textContent = 'Writing …';
     }
   } catch (fault) {
-    if (running === control) running = null;
+    if (running !== control) return false;  // another picture has taken its place
+    running = null;
     by('state').textContent = fault.name === 'AbortError' ? 'Stopped.' : '';
     if (fault.name !== 'AbortError') showProblem(fault instanceof TypeError ? 'The server cannot be reached.' : fault.message);
-    if (!running) setBusy(false);
+    setBusy(false);
     return false;
   }
   const end = performance.now();
@@ -187,16 +191,16 @@ async function caption(picture) {
     memory: held === null ? null : `${Math.round(held / 1e6)} MB`,
   });
   setBusy(false);
-  remember(picture, text.trim());
+  remember(picture, asked, text.trim());
   if (speaking) speak();
   return true;
 }
 
 // ---------------------------------------------------------------- pictures
 
-// As JPEG, no side longer than the tower needs.
-function shrunk(source, width, height) {
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
+// As JPEG, with no side longer than `longest`: that of what is sent is what the tower needs.
+function shrunk(source, width, height, longest = LONGEST_SIDE) {
+  const scale = Math.min(1, longest / Math.max(width, height));
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
@@ -313,18 +317,13 @@ async function watch() {
 
 const past = [];  // {time, question, text, picture: small data URI}
 
-async function remember(picture, text) {
+async function remember(picture, asked, text) {
   if (!text) return;
   const image = new Image();
   image.src = picture.url;
   await image.decode().catch(() => {});
-  const scale = 160 / Math.max(picture.width, picture.height);
-  const canvas = document.createElement('canvas');
-  canvas.width = Math.max(1, Math.round(picture.width * scale));
-  canvas.height = Math.max(1, Math.round(picture.height * scale));
-  canvas.getContext('2d').drawImage(image, 0, 0, canvas.width, canvas.height);
-  past.unshift({ time: new Date().toISOString(), question: question() || 'seven points', text,
-    picture: canvas.toDataURL('image/jpeg', 0.8) });
+  past.unshift({ time: new Date().toISOString(), question: asked || 'seven points', text,
+    picture: shrunk(image, picture.width, picture.height, SMALL_SIDE).url });
   past.length = Math.min(past.length, MOST_HISTORY);
   showPast();
 }
