@@ -29,7 +29,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   std::string param;
   const auto chat = fastvlm::parse_chat_request(text, {}, param);
-  if (chat.ok() && (chat->picture.empty() || chat->caption.prompt.empty())) std::abort();
+  if (chat.ok()) {
+    const bool seen = chat->picture.bytes.empty() != chat->picture.address.empty();
+    if (!seen || chat->caption.prompt.empty()) std::abort();
+  }
   (void)fastvlm::parse_caption_request(text, "application/json", {}, param);
   // The first line is a form's Content-Type.
   const size_t line = text.find('\n');
@@ -46,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)fastvlm::parse_caption_request(body, type, {}, param);
     (void)fastvlm::parse_picture_request(body, type, param);
   }
-  (void)fastvlm::picture_bytes(text, true);
+  (void)fastvlm::picture_source(text, true);
   (void)fastvlm::parse_keys(text, "fuzzed");
   (void)fastvlm::same_origin(type, body);
   check_stop_texts(text);

@@ -6,7 +6,7 @@ PACKAGES_BUILD=(
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
   libjpeg-dev libpng-dev libwebp-dev libheif-dev libexempi-dev
   libpcre2-dev libutf8proc-dev
-  libcurl4-openssl-dev libssl-dev libboost1.81-dev libzip-dev
+  libcurl4-openssl-dev libssl-dev libboost1.81-dev libqrencode-dev libzip-dev
   libstemmer-dev zlib1g-dev wordnet-base
 )
 PACKAGES_CHECK=(

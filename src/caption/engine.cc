@@ -173,14 +173,24 @@ Status Engine::plan(const EngineOptions& options) {
   const TowerPlan tower = plan_tower(checkpoint_, precision_.vision);
   FASTVLM_ASSIGN(preprocessing_, preprocessing_of(checkpoint_.config(), tower.stride, options));
   plan_ = plan_memory(checkpoint_, tower, preprocessing_.size, options.text_tokens);
+  plan_.decoding *= options.sessions;
   if (options.adapter) FASTVLM_RETURN_IF_ERROR(take_adapter(*options.adapter));
   const int64_t tokens_a_side = tower.stride == 0 ? 0 : preprocessing_.size / tower.stride;
   image_tokens_ = tokens_a_side * tokens_a_side;
   const int64_t limit = options.memory_limit.value_or(INT64_MAX);
   keep_tower_ = options.keep_tower && plan_.peak() <= limit;
-  if (!keep_tower_) waiting_adapter_.reset();  // the tower comes first, and alone
-  if (keep_tower_ || plan_.peak_in_turns() <= limit) return {};
+  if (keep_tower_) return {};
   const auto mb = [](int64_t bytes) { return megabytes(static_cast<double>(bytes)); };
+  if (options.sessions > 1) {
+    return error(Code::kLimit,
+                 cat("memory: expected to do with ", mb(limit), ", needed are ", mb(plan_.peak()),
+                     " (program ", mb(plan_.program), ", tower ", mb(plan_.encoder), " + ",
+                     mb(plan_.encoding), ", language model ", mb(plan_.language), ", ",
+                     options.sessions, " answers at once ", mb(plan_.decoding), ")"),
+                 "allow more, or fewer answers at once, fewer tokens or a smaller --image-size");
+  }
+  waiting_adapter_.reset();  // the tower comes first, and alone
+  if (plan_.peak_in_turns() <= limit) return {};
   return error(
       Code::kLimit,
       cat("memory: expected to do with ", mb(limit), ", needed are ", mb(plan_.peak_in_turns()),

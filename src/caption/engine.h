@@ -55,6 +55,8 @@ struct EngineOptions {
   // neither way is refused before anything is read.
   std::optional<int64_t> memory_limit = {};
   int64_t text_tokens = 556;  // of a prompt with its answer, for the plan
+  // That answer at once, for the plan; with several there are no turns to take.
+  int sessions = 1;
   // Guesses at what an answer will say save time and change nothing in it (language/drafter.h).
   // `drafts` is a table for them; none: the one beside the model, if there is one.
   bool draft = true;

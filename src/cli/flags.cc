@@ -127,6 +127,8 @@ EngineOptions ImageFlags::engine_options(const std::filesystem::path& model,
   options.vision_tower = flags.tower_path();
   options.vision = flags.arithmetic();
   options.keep_tower = flags.keep_tower;
+  options.sessions = flags.sessions;
+  options.text_tokens = flags.text_tokens;
   if (flags.memory > 0) options.memory_limit = static_cast<int64_t>(flags.memory);
   options.language = flags.arithmetic().value_or(options.language);
   options.token_cache.folder = flags.token_cache;

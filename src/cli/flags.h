@@ -26,6 +26,8 @@ struct ModelFlags {
   std::string adapter;  // DIR or DIR:SCALE
   uint64_t memory = 0;  // bytes; 0: no limit
   bool keep_tower = true;
+  int sessions = 1;  // EngineOptions has these two
+  int64_t text_tokens = EngineOptions().text_tokens;
   int threads = 0;
   std::string drafts;
   std::string token_cache;

@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // fastvlm serve
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "base/mapped_file.h"
 #include "cli/commands.h"
 #include "cli/detection_json.h"
 #include "cli/flags.h"
 #include "cli/tag_source.h"
+#include "hub/cache.h"
 #include "serve/access.h"
+#include "serve/addresses.h"
 #include "serve/http_server.h"
+#include "serve/picture_fetch.h"
+#include "serve/qr_code.h"
 #include "serve/service.h"
 
 namespace fastvlm::cli {
@@ -24,6 +33,10 @@ struct ServeCommand {
   int port = 8080;
   std::string key_file;
   bool insecure = false;
+  std::vector<std::string> picture_hosts;
+  std::string certificate_file;
+  std::string certificate_key_file;
+  bool self_signed = false;
   double request_seconds = 120;
   double drain_seconds = 30;
   HttpLimits limits;
@@ -35,7 +48,9 @@ struct ServeCommand {
 
   Exit run();
   Status check_access();
+  Result<std::optional<Certificate>> certificate() const;
   void use_detector();
+  Status say_where(const HttpServer& server) const;
   Exit serve(Service& answers) const;
 };
 
@@ -62,6 +77,21 @@ Status ServeCommand::check_access() {
   return {};
 }
 
+Result<std::optional<Certificate>> ServeCommand::certificate() const {
+  if (!certificate_file.empty()) {
+    FASTVLM_ASSIGN(auto given, read_certificate(certificate_file, certificate_key_file));
+    return std::optional(std::move(given));
+  }
+  if (!self_signed) return std::optional<Certificate>();
+  FASTVLM_ASSIGN(const auto models, models_folder());
+  FASTVLM_ASSIGN(auto kept,
+                 kept_certificate(models.parent_path() / "tls", certificate_names(host)));
+  note(cat(
+      "--tls-self-signed: browsers ask about this certificate once; its SHA-256 fingerprint is ",
+      kept.fingerprint()));
+  return std::optional(std::move(kept));
+}
+
 void ServeCommand::use_detector() {
   if (!tags.detector()) return;
   service.tag = [this](const Image& picture, ThreadPool& pool, CaptionRequest& request) {
@@ -79,12 +109,25 @@ void ServeCommand::use_detector() {
   };
 }
 
+// The address on stdout. To a person at a terminal also the page's with the key, which goes into no
+// log: as text, and for a phone as a QR code.
+Status ServeCommand::say_where(const HttpServer& server) const {
+  const std::string url = server.url(reachable_addresses(host).front());
+  FASTVLM_RETURN_IF_ERROR(print(url + "\n"));
+  if (::isatty(STDOUT_FILENO) == 0) return {};
+  const std::string page = service.keys.empty() ? url : cat(url, "#key=", service.keys.front());
+  if (page != url) FASTVLM_RETURN_IF_ERROR(print(page + "\n"));
+  return service.loopback_alone ? Status() : print(qr_code(page));
+}
+
 Exit ServeCommand::serve(Service& answers) const {
-  const auto server = HttpServer::start(host, port, answers.http(), limits);
+  const auto shown = certificate();
+  if (!shown.ok()) return report(shown.status());
+  const auto server = HttpServer::start(host, port, answers.http(), limits, *shown);
   if (!server.ok()) return report(server.status());
   answers.listens_on(server->get());
   stop_politely();
-  if (const Status bad = print((*server)->address() + "\n"); !bad.ok()) return report(bad);
+  if (const Status bad = say_where(**server); !bad.ok()) return report(bad);
   while (!stop_asked()) std::this_thread::sleep_for(milliseconds(50));
   const bool all_done = answers.drain(in_milliseconds(drain_seconds));
   (*server)->close_idle();
@@ -99,7 +142,16 @@ Exit ServeCommand::run() {
   service.order = prompt.prompt_order();
   service.request_time = in_milliseconds(request_seconds);
   service.tokens.usual = std::min(service.tokens.usual, service.tokens.most);
+  model.sessions = service.parallel;
+  model.text_tokens += service.tokens.most - CaptionRequest().max_tokens;
   service.decoding.apply_exif = image.decode_options().apply_exif;
+  if (!picture_hosts.empty()) {
+    std::set<std::string> hosts;
+    for (const std::string& each : picture_hosts) hosts.insert(lower_case(each));
+    service.fetch = PictureFetch(std::move(hosts), limits.body_bytes);
+  }
+  // On loopback it may be a proxy, whose clients all have its address.
+  if (service.loopback_alone) limits.client_connections = limits.connections;
   limits.all_bodies_bytes = std::max(limits.all_bodies_bytes, 4 * limits.body_bytes);
   const auto pool = model.prepare();
   if (!pool.ok()) return report(pool.status());
@@ -166,8 +218,25 @@ void add_serve(CLI::App& program, Command& chosen) {
                           ->check(is_not_empty());
   app->add_flag("--insecure", command->insecure, "Other machines may use it without a key")
       ->excludes(keys);
+  app->add_option("--allow-image-hosts", command->picture_hosts,
+                  "Hosts whose pictures requests may name by an https address [none]")
+      ->delimiter(',')
+      ->check(is_not_empty())
+      ->option_text("HOST,…");
+  CLI::Option* own = app->add_option("--tls-cert", command->certificate_file,
+                                     "Certificates in PEM form, the server's own first: HTTPS")
+                         ->check(is_not_empty());
+  CLI::Option* own_key = app->add_option("--tls-key", command->certificate_key_file,
+                                         "The private key of it, in PEM form")
+                             ->check(is_not_empty())
+                             ->needs(own);
+  own->needs(own_key);
+  app->add_flag("--tls-self-signed", command->self_signed,
+                "HTTPS with a certificate of its own making, kept for the next start")
+      ->excludes(own);
   add_limits(*app, *command);
   command->model.add_to(*app);
+  command->model.add_memory_to(*app);
   command->model.add_drafts_to(*app);
   command->model.add_token_cache_to(*app);
   command->image.add_to(*app);

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/http.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <memory>
@@ -43,10 +47,11 @@ std::string part_of(const Url& url, CURLUPart part) {
 // One transfer: what libcurl's callbacks need to know.
 struct Transfer {
   CURL* curl = nullptr;
+  const FetchRequest* request = nullptr;
   const HttpClient::OnAnswer* on_answer = nullptr;
   const HttpClient::OnBytes* on_bytes = nullptr;
   const std::atomic<bool>* cancelled = nullptr;
-  HttpAnswer answer;
+  FetchAnswer answer;
   std::string content_range;
   std::string retry_after;
   bool announced = false;
@@ -123,12 +128,32 @@ size_t on_body(char* data, size_t, size_t size, void* user) {
   return transfer.failure.ok() ? size : 0;
 }
 
+// In place of libcurl's own socket(): the name has been looked up, and this is what it stands for
+// now.
+curl_socket_t on_connect(void* user, curlsocktype /*purpose*/, curl_sockaddr* to) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (to->family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&to->addr)->sin_addr, text.data(),
+              text.size());
+  } else if (to->family == AF_INET6) {
+    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6*>(&to->addr)->sin6_addr, text.data(),
+              text.size());
+  }
+  if (!transfer.request->may_connect(text.data())) {
+    transfer.failure =
+        error(Code::kInvalid, cat(transfer.request->url, ": its host is in no public network"));
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   const auto& transfer = *static_cast<Transfer*>(user);
   return transfer.cancelled != nullptr && transfer.cancelled->load() ? 1 : 0;
 }
 
-Status refusal(const HttpRequest& request, const Transfer& transfer) {
+Status refusal(const FetchRequest& request, const Transfer& transfer) {
   const long status = transfer.answer.status;
   std::string what = cat(request.url, ": the server answered ", status);
   if (status == 404 || status == 410) {
@@ -148,7 +173,7 @@ Status refusal(const HttpRequest& request, const Transfer& transfer) {
                passing ? "try again later" : "check the address");
 }
 
-Status broken(const HttpRequest& request, const Transfer& transfer, CURLcode code) {
+Status broken(const FetchRequest& request, const Transfer& transfer, CURLcode code) {
   if (!transfer.failure.ok()) return transfer.failure;
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     return error(Code::kInterrupted, cat(request.url, ": interrupted"),
@@ -193,6 +218,12 @@ Status check_url(const std::string& url) {
                "only HTTPS is used, except to this machine itself");
 }
 
+std::string host_of_url(const std::string& url) {
+  const Url parts =
+      url.find("://") == std::string::npos ? Url(nullptr, curl_url_cleanup) : parsed(url);
+  return parts ? lower_case(part_of(parts, CURLUPART_HOST)) : std::string();
+}
+
 std::string url_path_escaped(std::string_view path) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   std::string escaped;
@@ -221,8 +252,9 @@ Result<Curl> start_curl() {
 }
 
 // What every transfer has in common.
-void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
+void prepare(CURL* curl, const FetchRequest& request, Transfer& transfer) {
   transfer.curl = curl;
+  transfer.request = &request;
   const auto set = [curl](CURLoption option, auto value) { curl_easy_setopt(curl, option, value); };
   set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_USERAGENT, "fastvlm.cpp");
@@ -243,6 +275,13 @@ void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   set(CURLOPT_HEADERDATA, &transfer);
   set(CURLOPT_WRITEFUNCTION, on_body);
   set(CURLOPT_WRITEDATA, &transfer);
+  if (request.may_connect) {
+    set(CURLOPT_OPENSOCKETFUNCTION, on_connect);
+    set(CURLOPT_OPENSOCKETDATA, &transfer);
+    set(CURLOPT_FOLLOWLOCATION, 0L);
+    set(CURLOPT_PROXY, "");
+  }
+  set(CURLOPT_TIMEOUT, static_cast<long>(request.most.count()));
   if (!request.bearer_token.empty()) {
     set(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     set(CURLOPT_XOAUTH2_BEARER, request.bearer_token.c_str());
@@ -263,8 +302,8 @@ HttpClient::OnBytes appender(std::string& text, size_t limit, const std::string&
 
 }  // namespace
 
-Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& on_answer,
-                                   const OnBytes& on_bytes) const {
+Result<FetchAnswer> HttpClient::get(const FetchRequest& request, const OnAnswer& on_answer,
+                                    const OnBytes& on_bytes) const {
   FASTVLM_RETURN_IF_ERROR(check_url(request.url));
   FASTVLM_ASSIGN(const Curl curl, start_curl());
   Transfer transfer;
@@ -291,12 +330,12 @@ Result<HttpAnswer> HttpClient::get(const HttpRequest& request, const OnAnswer& o
   return transfer.answer;
 }
 
-Result<HttpReply> HttpClient::post_json(const HttpRequest& request, const std::string& body,
+Result<HttpReply> HttpClient::post_json(const FetchRequest& request, const std::string& body,
                                         size_t limit) const {
   FASTVLM_RETURN_IF_ERROR(check_url(request.url));
   FASTVLM_ASSIGN(const Curl curl, start_curl());
   HttpReply reply;
-  const OnAnswer on_answer = [](const HttpAnswer&) { return Status{}; };
+  const OnAnswer on_answer = [](const FetchAnswer&) { return Status{}; };
   const OnBytes on_bytes = appender(reply.body, limit, request.url);
   Transfer transfer;
   transfer.on_answer = &on_answer;
@@ -320,10 +359,10 @@ Result<HttpReply> HttpClient::post_json(const HttpRequest& request, const std::s
   return reply;
 }
 
-Result<std::string> HttpClient::get_text(const HttpRequest& request, size_t limit) const {
+Result<std::string> HttpClient::get_text(const FetchRequest& request, size_t limit) const {
   std::string text;
   const auto answer = get(
-      request, [](const HttpAnswer&) { return Status{}; }, appender(text, limit, request.url));
+      request, [](const FetchAnswer&) { return Status{}; }, appender(text, limit, request.url));
   if (!answer.ok()) return answer.status();
   return text;
 }

@@ -74,7 +74,7 @@ Status read_picture(Body& body, const RequestFields& fields, PictureRequest& req
   if (name && !name->empty()) request.name = *name;
   if (body.picture) {
     if (body.picture->empty()) return fields.refuse("image", "the picture is empty");
-    request.picture = std::move(*body.picture);
+    request.picture.bytes = std::move(*body.picture);
     return {};
   }
   FASTVLM_ASSIGN(const auto text, fields.text("image"));
@@ -82,9 +82,9 @@ Status read_picture(Body& body, const RequestFields& fields, PictureRequest& req
     return fields.refuse("image", "expected a picture, found none",
                          "send a data: URI or base64 in JSON, or a file as `curl -F image=@FILE`");
   }
-  auto bytes = picture_bytes(*text, true);
-  if (!bytes.ok()) return fields.refuse("image", bytes.status().message, bytes.status().hint);
-  request.picture = std::move(*bytes);
+  auto source = picture_source(*text, true);
+  if (!source.ok()) return fields.refuse("image", source.status().message, source.status().hint);
+  request.picture = std::move(*source);
   return {};
 }
 

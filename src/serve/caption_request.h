@@ -15,7 +15,7 @@
 namespace fastvlm {
 
 struct PictureRequest {
-  std::string picture;         // the bytes of its file
+  PictureSource picture;
   std::string name = "image";  // that the answer calls it
 };
 

@@ -19,7 +19,7 @@ constexpr std::string_view kOneQuestion =
 // What all messages say together.
 struct Question {
   std::string text;
-  std::vector<std::string> pictures;
+  std::vector<PictureSource> pictures;
 
   void add(std::string_view more) {
     if (trimmed(more).empty()) return;
@@ -50,11 +50,11 @@ Status read_part(const Json& part, const std::string& path, bool system, Questio
   if (!question.pictures.empty()) {
     return fields.refuse("image_url", "a second picture", std::string(kOneQuestion));
   }
-  auto bytes = picture_bytes(*url, false);
-  if (!bytes.ok()) {
-    return inside.refuse("url", bytes.status().message, bytes.status().hint);
+  auto picture_there = picture_source(*url, false);
+  if (!picture_there.ok()) {
+    return inside.refuse("url", picture_there.status().message, picture_there.status().hint);
   }
-  question.pictures.push_back(std::move(*bytes));
+  question.pictures.push_back(std::move(*picture_there));
   return {};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A body of OpenAI's POST /v1/chat/completions as a request for a caption. Goals: what their client
 // sends for one picture and one question works unchanged; what this program cannot do is refused by
-// name instead of being done otherwise. Non-goals: conversations, tools, pictures from elsewhere.
+// name instead of being done otherwise. Non-goals: conversations, tools.
 #pragma once
 
 #include <string>
@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "caption/caption.h"
+#include "serve/request_body.h"
 
 namespace fastvlm {
 
@@ -20,7 +21,7 @@ struct TokenLimits {
 
 struct ChatRequest {
   CaptionRequest caption;
-  std::string picture;  // the bytes of its file
+  PictureSource picture;
   std::vector<std::string> stop;
   bool stream = false;
   bool include_usage = false;

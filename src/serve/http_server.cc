@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/http_server.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #include <array>
 #include <atomic>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -24,6 +29,7 @@ namespace {
 
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
+namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
@@ -52,6 +58,18 @@ HttpAnswer refusal(int status, const std::string& why) {
   return {status, "text/plain; charset=utf-8", why + "\n"};
 }
 
+Result<std::unique_ptr<ssl::context>> tls_context(const Certificate& certificate) {
+  auto context = std::make_unique<ssl::context>(ssl::context::tls_server);
+  error_code failed;
+  context->set_options(ssl::context::default_workarounds | ssl::context::no_tlsv1 |
+                           ssl::context::no_tlsv1_1 | SSL_OP_NO_RENEGOTIATION,
+                       failed);
+  if (!failed) context->use_certificate_chain(asio::buffer(certificate.chain), failed);
+  if (!failed) context->use_private_key(asio::buffer(certificate.key), ssl::context::pem, failed);
+  if (!failed) return context;
+  return error(Code::kInvalid, cat("the certificate cannot be used: ", failed.message()));
+}
+
 asio::ip::address parsed_address(const std::string& host, error_code& failed) {
   return asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, failed);
 }
@@ -61,9 +79,10 @@ asio::ip::address parsed_address(const std::string& host, error_code& failed) {
 // What the connections share; its data belongs to the thread of the sockets.
 class HttpServer::Core : public std::enable_shared_from_this<HttpServer::Core> {
  public:
-  Core(HttpService its_service, const HttpLimits& its_limits)
+  Core(HttpService its_service, const HttpLimits& its_limits, std::unique_ptr<ssl::context> its_tls)
       : service(std::move(its_service)),
         limits(its_limits),
+        tls(std::move(its_tls)),
         acceptor_(io),
         pause_(io),
         bodies_(std::make_shared<std::atomic<size_t>>(0)) {}
@@ -73,6 +92,7 @@ class HttpServer::Core : public std::enable_shared_from_this<HttpServer::Core> {
   void stop();
   void accept();
   void close_idle();
+  void welcome(tcp::socket socket);
   void remove(Connection* connection);
   // None: the bodies of other requests leave no room for one of this size.
   std::shared_ptr<void> share(size_t bytes);
@@ -80,16 +100,17 @@ class HttpServer::Core : public std::enable_shared_from_this<HttpServer::Core> {
   asio::io_context io;
   const HttpService service;
   const HttpLimits limits;
+  const std::unique_ptr<ssl::context> tls;  // none: plain HTTP
   std::atomic<size_t> open{0};
   std::atomic<size_t> busy{0};  // connections whose answer is not taken yet
   bool closing = false;
-  std::string address;
   int port = 0;
 
  private:
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
+  std::unordered_map<std::string, size_t> of_clients_;  // how many, by address
   std::shared_ptr<std::atomic<size_t>> bodies_;
   std::thread thread_;
 };
@@ -105,14 +126,17 @@ class HttpServer::Connection : public std::enable_shared_from_this<HttpServer::C
     error_code failed;
     client_ = socket_.remote_endpoint(failed).address().to_string();
     socket_.set_option(tcp::no_delay(true), failed);
+    if (core_->tls) tls_.emplace(socket_, *core_->tls);
   }
 
   void start() {
+    if (tls_) return shake_hands();
     wait_for_request();
     read();
   }
   void leave();
-  bool idle() const { return phase_ == Phase::kIdle; }
+  const std::string& client() const { return client_; }
+  bool idle() const { return phase_ == Phase::kIdle || phase_ == Phase::kHandshake; }
 
   // Of Answering, on the thread of the sockets.
   void send(const HttpAnswer& answer);
@@ -122,8 +146,10 @@ class HttpServer::Connection : public std::enable_shared_from_this<HttpServer::C
   void dropped();
 
  private:
-  enum class Phase { kIdle, kHeader, kBody, kAnswering, kEnding, kClosed };
+  enum class Phase { kHandshake, kIdle, kHeader, kBody, kAnswering, kEnding, kClosed };
 
+  void shake_hands();
+  void end_sending();
   void read();
   void on_read(const error_code& failed, size_t count);
   void consume();
@@ -141,6 +167,7 @@ class HttpServer::Connection : public std::enable_shared_from_this<HttpServer::C
 
   std::shared_ptr<Core> core_;
   tcp::socket socket_;
+  std::optional<ssl::stream<tcp::socket&>> tls_;
   asio::steady_timer reading_;
   asio::steady_timer writing_;
   std::string client_;
@@ -218,8 +245,6 @@ Status HttpServer::Core::listen(const std::string& host, int wanted) {
                  "choose another port with --port");
   }
   port = acceptor_.local_endpoint(failed).port();
-  address = cat("http://", where.is_v6() ? cat("[", where.to_string(), "]") : where.to_string(),
-                ":", port, "/");
   accept();
   thread_ = std::thread([this] { run(); });
   return {};
@@ -262,14 +287,20 @@ void HttpServer::Core::accept() {
       });
       return;
     }
-    if (connections_.size() < limits.connections) {
-      auto connection = std::make_shared<Connection>(shared_from_this(), std::move(socket));
-      connections_.emplace(connection.get(), connection);
-      open = connections_.size();
-      connection->start();
-    }  // else the socket is closed here
+    if (connections_.size() < limits.connections) welcome(std::move(socket));
+    // else the socket is closed here
     accept();
   });
+}
+
+void HttpServer::Core::welcome(tcp::socket socket) {
+  auto connection = std::make_shared<Connection>(shared_from_this(), std::move(socket));
+  size_t& of_client = of_clients_[connection->client()];
+  if (of_client >= limits.client_connections) return;
+  ++of_client;
+  connections_.emplace(connection.get(), connection);
+  open = connections_.size();
+  connection->start();
 }
 
 void HttpServer::Core::close_idle() {
@@ -282,6 +313,8 @@ void HttpServer::Core::close_idle() {
 }
 
 void HttpServer::Core::remove(Connection* connection) {
+  const auto of_client = of_clients_.find(connection->client());
+  if (--of_client->second == 0) of_clients_.erase(of_client);
   connections_.erase(connection);
   open = connections_.size();
 }
@@ -306,11 +339,40 @@ void HttpServer::Connection::leave() {
   core_->remove(this);
 }
 
+void HttpServer::Connection::shake_hands() {
+  phase_ = Phase::kHandshake;
+  limit_reading(core_->limits.header_time, 0);
+  tls_->async_handshake(
+      ssl::stream_base::server, [self = shared_from_this()](const error_code& failed) {
+        if (self->phase_ == Phase::kClosed) return;
+        if (failed) {
+          // A browser that was told http:// sends plain text; it can show this.
+          const bool plain =
+              failed.category() == asio::error::get_ssl_category() &&
+              ERR_GET_REASON(static_cast<unsigned long>(failed.value())) == SSL_R_HTTP_REQUEST;
+          if (!plain) return self->leave();
+          self->tls_.reset();
+          self->refuse(refusal(400, "this server speaks TLS: its address begins with https://"));
+          return self->read();
+        }
+        self->wait_for_request();
+        self->read();
+      });
+}
+
 void HttpServer::Connection::read() {
-  socket_.async_read_some(asio::buffer(piece_),
-                          [self = shared_from_this()](const error_code& failed, size_t count) {
-                            self->on_read(failed, count);
-                          });
+  auto on_bytes = [self = shared_from_this()](const error_code& failed, size_t count) {
+    self->on_read(failed, count);
+  };
+  if (tls_) return tls_->async_read_some(asio::buffer(piece_), std::move(on_bytes));
+  socket_.async_read_some(asio::buffer(piece_), std::move(on_bytes));
+}
+
+// Tells the client that nothing more comes.
+void HttpServer::Connection::end_sending() {
+  if (tls_) return tls_->async_shutdown([self = shared_from_this()](const error_code& /*why*/) {});
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
 void HttpServer::Connection::on_read(const error_code& failed, size_t count) {
@@ -500,14 +562,15 @@ void HttpServer::Connection::write_next() {
   writing_.async_wait([self](const error_code& stopped) {
     if (!stopped && self->sending_ && self->writing_.expiry() <= Clock::now()) self->leave();
   });
-  asio::async_write(socket_, asio::buffer(outgoing_.front()),
-                    [self](const error_code& failed, size_t /*count*/) {
-                      if (self->phase_ == Phase::kClosed) return;
-                      self->writing_.cancel();
-                      if (failed) return self->leave();
-                      self->outgoing_.pop_front();
-                      self->write_next();
-                    });
+  auto on_sent = [self](const error_code& failed, size_t /*count*/) {
+    if (self->phase_ == Phase::kClosed) return;
+    self->writing_.cancel();
+    if (failed) return self->leave();
+    self->outgoing_.pop_front();
+    self->write_next();
+  };
+  if (tls_) return asio::async_write(*tls_, asio::buffer(outgoing_.front()), std::move(on_sent));
+  asio::async_write(socket_, asio::buffer(outgoing_.front()), std::move(on_sent));
 }
 
 // The client has the whole answer.
@@ -517,8 +580,7 @@ void HttpServer::Connection::answered() {
   gone_.reset();
   if (!keep_ || core_->closing) {
     phase_ = Phase::kEnding;
-    error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    end_sending();
     limit_reading(kLinger, 0);
     return;
   }
@@ -548,10 +610,14 @@ void HttpServer::Connection::limit_reading(std::chrono::milliseconds time, int s
   });
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& host, int port,
-                                                      HttpService service,
-                                                      const HttpLimits& limits) {
-  auto core = std::make_shared<Core>(std::move(service), limits);
+Result<std::unique_ptr<HttpServer>> HttpServer::start(
+    const std::string& host, int port, HttpService service, const HttpLimits& limits,
+    const std::optional<Certificate>& certificate) {
+  std::unique_ptr<ssl::context> tls;
+  if (certificate) {
+    FASTVLM_ASSIGN(tls, tls_context(*certificate));
+  }
+  auto core = std::make_shared<Core>(std::move(service), limits, std::move(tls));
   FASTVLM_RETURN_IF_ERROR(core->listen(host, port));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(core)));
 }
@@ -564,8 +630,10 @@ int HttpServer::port() const {
   return core_->port;
 }
 
-std::string HttpServer::address() const {
-  return core_->address;
+std::string HttpServer::url(const std::string& ip_address) const {
+  const bool v6 = ip_address.find(':') != std::string::npos;
+  return cat(core_->tls ? "https://" : "http://", v6 ? cat("[", ip_address, "]") : ip_address, ":",
+             core_->port, "/");
 }
 
 size_t HttpServer::connections() const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/1.1 for a service that takes its time. Goals: whatever a client sends, or does not send, it
 // holds a bounded amount of memory for a bounded time; a client that leaves is noticed while its
-// answer is being made. Non-goals: TLS, HTTP/2, files.
+// answer is being made. Non-goals: HTTP/2, files.
 //
 // Threads: one thread of the server's own does the sockets and calls the two functions of
 // HttpService, which must not block; a Reply may be used from any one other thread.
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "serve/certificate.h"
 
 namespace fastvlm {
 
@@ -25,10 +26,12 @@ struct HttpLimits {
   size_t body_bytes = 32'000'000;
   size_t all_bodies_bytes = 256'000'000;  // of all requests that are read, wait or are worked on
   size_t connections = 256;
-  std::chrono::milliseconds header_time{10'000};  // from a request's first byte to its last header
-  std::chrono::milliseconds body_time{60'000};    // from there to its last byte
-  std::chrono::milliseconds idle_time{60'000};    // of a connection between two requests
-  std::chrono::milliseconds write_time{30'000};   // in which a piece of an answer must be taken
+  size_t client_connections = 64;  // of one address
+  // For the handshake of TLS, and from a request's first byte to its last header.
+  std::chrono::milliseconds header_time{10'000};
+  std::chrono::milliseconds body_time{60'000};   // from there to its last byte
+  std::chrono::milliseconds idle_time{60'000};   // of a connection between two requests
+  std::chrono::milliseconds write_time{30'000};  // in which a piece of an answer must be taken
 };
 
 struct HttpRequest {
@@ -76,16 +79,18 @@ struct HttpService {
 class HttpServer {
  public:
   // Listens on `host`, an IP address or "localhost", and answers from here on. `port` 0: any that
-  // is free. kUsage: no address; kIo: the system refuses it.
-  static Result<std::unique_ptr<HttpServer>> start(const std::string& host, int port,
-                                                   HttpService service,
-                                                   const HttpLimits& limits = {});
+  // is free. With a certificate it speaks TLS (1.2 or 1.3) only. kUsage: no address; kIo: the
+  // system refuses it; kInvalid: the certificate cannot be used.
+  static Result<std::unique_ptr<HttpServer>> start(
+      const std::string& host, int port, HttpService service, const HttpLimits& limits = {},
+      const std::optional<Certificate>& certificate = std::nullopt);
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer();  // cuts what is still open
 
   int port() const;
-  std::string address() const;  // "http://127.0.0.1:8080/"
+  // Under one of the names by which it is reached: "http://127.0.0.1:8080/".
+  std::string url(const std::string& ip_address) const;
   size_t connections() const;
   // Ends connections that wait for a next request, and from now on every one after its answer.
   void close_idle();

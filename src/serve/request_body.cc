@@ -149,14 +149,15 @@ std::string RequestFields::path_of(const char* key) const {
   return path_.empty() ? std::string(key) : cat(path_, ".", key);
 }
 
-Result<std::string> picture_bytes(std::string_view text, bool bare) {
+Result<PictureSource> picture_source(std::string_view text, bool bare) {
   constexpr std::string_view kHint = "send the picture itself: data:image/jpeg;base64,…";
+  if (starts_with_ignoring_case(text, "https:")) return PictureSource{{}, std::string(text)};
   if (!starts_with_ignoring_case(text, "data:")) {
     const size_t colon = text.substr(0, 16).find(':');
     if (colon != std::string_view::npos) {
       return error(Code::kUnsupported,
                    cat("expected a data: URI, found ", excerpt(text.substr(0, colon + 1)),
-                       " (this server fetches nothing and reads no files)"),
+                       " (no request names a file of the server)"),
                    std::string(kHint));
     }
     if (!bare) {
@@ -178,7 +179,7 @@ Result<std::string> picture_bytes(std::string_view text, bool bare) {
                  "send the output of `base64 -w0 FILE`");
   }
   if (bytes->empty()) return error(Code::kInvalid, "the picture is empty", std::string(kHint));
-  return std::move(*bytes);
+  return PictureSource{std::move(*bytes), {}};
 }
 
 Result<std::vector<FormPart>> parse_form(std::string_view body, std::string_view content_type) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What comes in the body of a request, as strangers send it: JSON, forms with files, pictures as
-// text. Goals: bounded memory whatever comes, one clear error. Non-goals: files of this machine,
-// pictures from elsewhere.
+// text. Goals: bounded memory whatever comes, one clear error. Non-goals: files of this machine.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +45,15 @@ class RequestFields {
   std::string& param_;
 };
 
-// The bytes behind "data:image/jpeg;base64,…"; with `bare`, also of base64 alone. kInvalid; what
-// names a place to fetch from is refused as kUnsupported.
-Result<std::string> picture_bytes(std::string_view text, bool bare);
+// One of the two is empty.
+struct PictureSource {
+  std::string bytes;    // of its file
+  std::string address;  // https:, to be fetched if the server may (picture_fetch.h)
+};
+
+// The bytes behind "data:image/jpeg;base64,…" and, with `bare`, of base64 alone; or an address.
+// kInvalid; what names another place is refused as kUnsupported.
+Result<PictureSource> picture_source(std::string_view text, bool bare);
 
 struct FormPart {
   std::string name;

@@ -225,8 +225,15 @@ void Service::answer(Job& job, Session& session) {
 }
 
 // The bytes are not needed once they are pixels, and many of them may wait elsewhere.
-Result<Image> Service::picture_of(std::string& bytes) const {
-  const std::string file = std::exchange(bytes, {});
+Result<Image> Service::picture_of(PictureSource& source) const {
+  std::string file = std::exchange(source.bytes, {});
+  if (file.empty()) {
+    if (!options_.fetch) {
+      return error(Code::kUnsupported, "this server fetches no pictures from other addresses",
+                   "send the picture itself: data:image/jpeg;base64,…");
+    }
+    FASTVLM_ASSIGN(file, options_.fetch(source.address));
+  }
   return decode_image(std::as_bytes(std::span(file)), "image", options_.decoding);
 }
 

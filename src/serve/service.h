@@ -41,6 +41,8 @@ struct ServiceOptions {
   std::function<Status(const Image&, ThreadPool&, CaptionRequest&)> tag;
   // What /v1/detections answers; `name` is the picture's.
   std::function<Result<std::string>(const Image&, const std::string& name, ThreadPool&)> detect;
+  // The bytes at an https address that a request names; none: such requests are refused.
+  std::function<Result<std::string>(const std::string& address)> fetch;
 };
 
 class Service {
@@ -89,7 +91,7 @@ class Service {
   void answer_detections(Job& job);
   void send(Job& job, HttpAnswer answer);
   void send_error(Job& job, const Status& status, const std::string& param);
-  Result<Image> picture_of(std::string& bytes) const;
+  Result<Image> picture_of(PictureSource& source) const;
   Status add_tags(const Image& image, CaptionRequest& request);
   Result<Caption> make_caption(Job& job, Session& session, const Image& image,
                                CaptionRequest& request);

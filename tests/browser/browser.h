@@ -39,7 +39,8 @@ class Browser {
     const nlohmann::json session =
         post("", {{"capabilities",
                    {{"alwaysMatch",
-                     {{"goog:chromeOptions", {{"binary", kChromium}, {"args", arguments}}}}}}}});
+                     {{"acceptInsecureCerts", true},  // as a person who says yes
+                      {"goog:chromeOptions", {{"binary", kChromium}, {"args", arguments}}}}}}}});
     if (session.is_object()) address_ += "/" + session.value("sessionId", "");
   }
   Browser(const Browser&) = delete;

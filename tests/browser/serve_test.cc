@@ -30,7 +30,7 @@ class ServePage : public testing::Test {
         std::string(FASTVLM_SOURCE_DIR) + "/models/demo"};
     command.insert(command.end(), options.begin(), options.end());
     server_ = std::make_unique<test::Background>(command);
-    address_ = "http://" + server_->wait_for("http://");
+    address_ = "http" + server_->wait_for("http");
   }
   void open_page(const std::string& fragment = "") {
     browser_->open(address_ + fragment);
@@ -126,6 +126,34 @@ TEST_F(ServePage, TakesItsKeyFromTheFragment) {
   EXPECT_EQ(browser_->value("location.hash"), "");
   drop("fish-underwater.jpg");
   EXPECT_TRUE(answered()) << text("problem");
+}
+
+// What a phone sees: another address than this machine's own name for itself.
+TEST_F(ServePage, AnotherMachineGetsTheCameraOverTls) {
+  const test::TemporaryFolder folder;
+  const std::string key = "0123456789abcdef0123";
+  std::ofstream(folder / "keys") << key << "\n";
+  ::setenv("XDG_CACHE_HOME", folder.path().c_str(), 1);  // where the certificate is kept
+  const std::vector<std::string> open_to_all = {"--host", "0.0.0.0", "--api-key-file",
+                                                (folder / "keys").string()};
+  start(open_to_all);
+  if (address_.find("//127.") != std::string::npos) GTEST_SKIP() << "this machine has no network";
+  open_page("#key=" + key);
+  EXPECT_EQ(browser_->value("document.getElementById('why').hidden"), false);
+  EXPECT_EQ(browser_->value("document.getElementById('camera').disabled"), true);
+
+  server_.reset();
+  std::vector<std::string> over_tls = open_to_all;
+  over_tls.push_back("--tls-self-signed");
+  start(over_tls);
+  ASSERT_THAT(address_, testing::StartsWith("https://"));
+  open_page("#key=" + key);
+  EXPECT_EQ(browser_->value("document.getElementById('why').hidden"), true);
+  browser_->click("#camera");
+  ASSERT_TRUE(browser_->becomes("!document.getElementById('live').hidden")) << text("problem");
+  browser_->click("#shot");
+  ASSERT_TRUE(answered()) << text("problem");
+  EXPECT_EQ(browser_->value("document.querySelectorAll('#caption h3').length"), 7);
 }
 
 }  // namespace

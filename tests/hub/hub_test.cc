@@ -464,7 +464,7 @@ TEST_F(Hub, FetchesOnlyTheTower) {
 
 TEST_F(Hub, ATowerGoesOnWhereItStopped) {
   server_.add("/model.safetensors", small_checkpoint());
-  HttpRequest request;
+  FetchRequest request;
   request.url = server_.address() + "/model.safetensors";
   const auto whole = fetch_tower(client_, {request}, folder_ / "whole.safetensors", {});
   ASSERT_TRUE(whole.ok()) << whole.status().message;
@@ -481,7 +481,7 @@ TEST_F(Hub, TowerOfSomethingElseIsRefused) {
   server_.add("/a.safetensors", "not a safetensors file at all");
   server_.add("/short", "abc");
   for (const char* path : {"/a.safetensors", "/short"}) {
-    HttpRequest request;
+    FetchRequest request;
     request.url = server_.address() + path;
     EXPECT_FALSE(fetch_tower(client_, {request}, folder_ / "t.safetensors", {}).ok()) << path;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "t.safetensors"));
@@ -732,6 +732,38 @@ TEST(Printable, LeavesNoControlCharacters) {
       << "directions, line ends";
   EXPECT_EQ(printable("caf\xe9 \xe2\x80"), "caf\xe9 \xe2?") << "Latin-1 letters stay";
   EXPECT_EQ(printable(std::string_view("\0", 1)), "?");
+}
+
+// Addresses that strangers name.
+TEST(HttpClient, CallsOnlyWhereItMay) {
+  FileServer server;
+  server.add("/a.jpg", "a picture");
+  server.add_redirect("/elsewhere", server.address() + "/a.jpg");
+  std::vector<std::string> asked;
+  FetchRequest request;
+  request.url = server.address() + "/a.jpg";
+  request.may_connect = [&](const std::string& address) {
+    asked.push_back(address);
+    return asked.size() == 1;
+  };
+  EXPECT_EQ(HttpClient().get_text(request).value(), "a picture");
+  const Status second = HttpClient().get_text(request).status();
+  EXPECT_EQ(second.code, Code::kInvalid);
+  EXPECT_NE(second.message.find("in no public network"), std::string::npos) << second.message;
+  EXPECT_EQ(asked, (std::vector<std::string>{"127.0.0.1", "127.0.0.1"}));
+  EXPECT_EQ(server.requests(), 1);
+  request.may_connect = [](const std::string&) { return true; };
+  request.url = server.address() + "/elsewhere";
+  EXPECT_FALSE(HttpClient().get_text(request).ok()) << "a redirect was followed";
+  EXPECT_EQ(server.requests(), 2);
+}
+
+TEST(HttpClient, ReadsTheHostAsItIsCalled) {
+  EXPECT_EQ(host_of_url("https://Example.org/a"), "example.org");
+  EXPECT_EQ(host_of_url("https://example.org@evil.test/"), "evil.test");
+  EXPECT_EQ(host_of_url("https://evil.test#@example.org/"), "evil.test");
+  EXPECT_EQ(host_of_url("https:example.org"), "");
+  EXPECT_EQ(host_of_url(""), "");
 }
 
 }  // namespace

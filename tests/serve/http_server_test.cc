@@ -294,5 +294,27 @@ TEST_F(HttpServerTest, SaysWhereItCannotListen) {
   EXPECT_FALSE(is_loopback("0.0.0.0") || is_loopback("::") || is_loopback("example.org"));
 }
 
+TEST_F(HttpServerTest, OneClientLeavesRoomForOthers) {
+  HttpLimits limits;
+  limits.client_connections = 3;
+  start(limits);
+  std::vector<std::unique_ptr<test::HttpClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<test::HttpClient>(port()));
+    clients.back()->send(test::http_request("GET", "/"));
+    EXPECT_NE(clients.back()->read_until("hello"), "");
+  }
+  test::HttpClient fourth(port());
+  fourth.send(test::http_request("GET", "/"));
+  EXPECT_EQ(fourth.read_all(), "");
+  EXPECT_TRUE(fourth.closed());
+  EXPECT_EQ(server_->connections(), 3U);
+  clients.clear();
+  for (int i = 0; i < 1000 && server_->connections() > 0; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
 }  // namespace
 }  // namespace fastvlm

@@ -12,6 +12,7 @@
 #include "serve/access.h"
 #include "serve/caption_request.h"
 #include "serve/chat_request.h"
+#include "serve/picture_fetch.h"
 #include "serve/request_body.h"
 #include "serve/request_queue.h"
 #include "serve/stop_texts.h"
@@ -63,7 +64,7 @@ TEST(Base64, ComesBack) {
 
 TEST(ChatRequestTest, IsReadWithItsDefaults) {
   const ChatRequest request = accepted(chat());
-  EXPECT_EQ(request.picture, "ABC");
+  EXPECT_EQ(request.picture.bytes, "ABC");
   EXPECT_EQ(request.caption.prompt, "What is it?");
   EXPECT_EQ(request.caption.sampling.temperature, 0);
   EXPECT_EQ(request.caption.max_tokens, 256);
@@ -153,8 +154,10 @@ TEST(ChatRequestTest, RefusesPicturesByWhereTheyStand) {
     return chat(Json::array({{{"type", "image_url"}, {"image_url", {{"url", url}}}}}));
   };
   const std::string where = "messages[0].content[0].image_url.url";
-  EXPECT_EQ(refused(with("https://example.org/a.png"), "fetches nothing"), where);
-  EXPECT_EQ(refused(with("file:///etc/passwd"), "reads no files"), where);
+  EXPECT_EQ(accepted(with("https://example.org/a.png")).picture.address,
+            "https://example.org/a.png");
+  EXPECT_EQ(refused(with("http://example.org/a.png"), "expected a data: URI"), where);
+  EXPECT_EQ(refused(with("file:///etc/passwd"), "names a file of the server"), where);
   EXPECT_EQ(refused(with("/etc/passwd"), "expected a data: URI"), where);
   EXPECT_EQ(refused(with("data:image/png;base64,QUJ!"), "damaged"), where);
   EXPECT_EQ(refused(with("data:image/png;base64,"), "empty"), where);
@@ -228,7 +231,7 @@ TEST(CaptionRequestTest, IsTheSameAsJsonAndAsAForm) {
     const auto task = as_form ? parse_caption_request(form, kForm, {}, param)
                               : parse_caption_request(json, "application/json", {}, param);
     ASSERT_TRUE(task.ok()) << task.status().message;
-    EXPECT_EQ(task->picture, "ABC");
+    EXPECT_EQ(task->picture.bytes, "ABC");
     EXPECT_EQ(task->name, "a.png");
     EXPECT_EQ(task->caption.prompt, describe_prompt());
     EXPECT_EQ(task->caption.tags.size(), 2U);
@@ -328,6 +331,54 @@ TEST(Access, HostsAndOrigins) {
   EXPECT_FALSE(same_origin("http://localhost:81", "localhost:80"));
   EXPECT_FALSE(same_origin("https://example.org", "localhost:80"));
   EXPECT_FALSE(same_origin("null", "localhost:80"));
+}
+
+TEST(PictureFetch, CallsPublicAddressesAlone) {
+  for (const char* good : {"8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "198.20.0.1",
+                           "2606:4700::1111", "2a00:1450:4001::1"}) {
+    EXPECT_TRUE(is_public_address(good)) << good;
+  }
+  for (const char* bad : {"127.0.0.1",
+                          "10.1.2.3",
+                          "192.168.1.1",
+                          "172.16.0.1",
+                          "172.31.255.255",
+                          "169.254.169.254",
+                          "100.64.0.1",
+                          "0.0.0.0",
+                          "224.0.0.1",
+                          "255.255.255.255",
+                          "192.0.2.1",
+                          "198.19.0.1",
+                          "::1",
+                          "::",
+                          "fe80::1",
+                          "fc00::1",
+                          "ff02::1",
+                          "::ffff:10.0.0.1",
+                          "64:ff9b::a00:1",
+                          "2002:a00:1::",
+                          "2001::1",
+                          "2001:db8::1",
+                          "",
+                          "localhost",
+                          "1.2.3"}) {
+    EXPECT_FALSE(is_public_address(bad)) << bad;
+  }
+}
+
+TEST(PictureFetch, RefusesHostsThatAreNotListed) {
+  const PictureFetch fetch({"example.org", "localhost"}, 1000);
+  for (const char* address :
+       {"https://example.com/a.jpg", "https://example.org.evil.test/a.jpg", "http://example.org/",
+        "https://evil.test/#@example.org", "https:example.org", "https://", "ftp://example.org/"}) {
+    EXPECT_EQ(fetch(address).status().code, Code::kUnsupported) << address;
+  }
+  // A listed name that stands for this machine, and one with a password for it.
+  const Status own = fetch("https://localhost:1/a.jpg").status();
+  EXPECT_EQ(own.code, Code::kInvalid);
+  EXPECT_THAT(own.message, HasSubstr("its host is in no public network"));
+  EXPECT_EQ(fetch("https://me:secret@example.org/a.jpg").status().code, Code::kInvalid);
 }
 
 }  // namespace

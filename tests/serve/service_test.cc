@@ -448,5 +448,69 @@ TEST_F(ServiceTest, DrainCutsWhatTakesTooLong) {
   EXPECT_EQ(test::parse_result(running.read_until("stopped")).status, 503);
 }
 
+TEST_F(ServiceTest, FetchesPicturesOnlyWhereItMay) {
+  Json body = chat();
+  body["messages"][0]["content"][0]["image_url"]["url"] = "https://example.org/cat.jpg";
+  start();
+  const test::HttpResult refused = post_chat(body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("fetches no pictures"));
+  server_.reset();
+
+  ServiceOptions options;
+  options.fetch = [](const std::string& address) -> Result<std::string> {
+    if (address == "https://example.org/cat.jpg") return photo();
+    return error(Code::kUnsupported, "not from there");
+  };
+  start(options);
+  EXPECT_EQ(text_of(post_chat(body)), text_of(post_chat(chat())));
+  EXPECT_EQ(post("/v1/captions", {{"image", "https://example.org/cat.jpg"}}).status, 200);
+  const test::HttpResult other = post("/v1/captions", {{"image", "https://example.org/dog.jpg"}});
+  EXPECT_EQ(other.status, 400);
+  EXPECT_THAT(other.body, HasSubstr("not from there"));
+}
+
+// Fields that a route knows, as it lists them when there is one that it does not know.
+std::vector<std::string> known_fields(const std::string& message) {
+  const std::string mark = "known are: ";
+  const size_t at = message.find(mark);
+  if (at == std::string::npos) return {};
+  std::vector<std::string> fields = split(message.substr(at + mark.size()), ',');
+  for (std::string& field : fields) field = std::string(trimmed(field));
+  return fields;
+}
+
+TEST_F(ServiceTest, OpenApiSaysWhatThereIs) {
+  start();
+  const test::HttpResult page = get("/openapi.json");
+  ASSERT_EQ(page.status, 200);
+  const Json document = Json::parse(page.body);
+  EXPECT_EQ(document["openapi"], "3.1.0");
+  EXPECT_EQ(page.body.find('@'), std::string::npos);
+  for (const auto& [path, methods] : document["paths"].items()) {
+    const bool posts = methods.contains("post");
+    const std::string there = path == "/v1/models/{model}" ? "/v1/models/demo" : path;
+    const int status =
+        posts ? test::ask(port(), "POST", there, kJson, R"({"no_such_field": 1})").status
+              : get(there).status;
+    // Without a detector there are no detections.
+    EXPECT_EQ(status, !posts ? 200 : path == "/v1/detections" ? 404 : 400) << path;
+    const Json& operation = methods[posts ? "post" : "get"];
+    EXPECT_TRUE(operation["responses"].contains(std::to_string(status))) << path;
+    for (const auto& [code, answer] : operation["responses"].items()) {
+      if (!answer.contains("$ref")) continue;
+      const std::string place = answer["$ref"].get<std::string>().substr(1);
+      EXPECT_TRUE(document.contains(Json::json_pointer(place))) << place;
+    }
+  }
+  std::vector<std::string> described;
+  const Json& body = document["paths"]["/v1/captions"]["post"]["requestBody"]["content"];
+  for (const auto& [name, unused] : body["application/json"]["schema"]["properties"].items()) {
+    described.push_back(name);
+  }
+  const Json refused = error_of(post("/v1/captions", {{"no_such_field", 1}}));
+  EXPECT_THAT(known_fields(refused["message"]), testing::UnorderedElementsAreArray(described));
+}
+
 }  // namespace
 }  // namespace fastvlm

@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 namespace fastvlm::test {
@@ -35,6 +37,20 @@ class TemporaryFolder {
 // tests/goldens/<name>: small reference data that travels with the repository.
 inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(FASTVLM_SOURCE_DIR) / "tests" / "goldens" / name;
+}
+
+// The model that travels with the repository.
+inline std::filesystem::path demo_model() {
+  return std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+}
+
+// The bytes of tests/goldens/<name>; throws where it cannot be read.
+inline std::string golden_bytes(const std::string& name) {
+  std::ifstream file(golden(name), std::ios::binary);
+  file.exceptions(std::ios::failbit | std::ios::badbit);
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  return bytes.str();
 }
 
 // The folder of larger reference data and third-party weights beside the repository, or

@@ -73,4 +73,18 @@ inline size_t send_all(int connection, const std::string& bytes) {
   return sent;
 }
 
+// A socket that is connected to a port of this machine; -1: nobody listens there.
+inline int connect_to(int port) {
+  const int connection = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  if (::connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+    return connection;
+  }
+  ::close(connection);
+  return -1;
+}
+
 }  // namespace fastvlm::test
