@@ -18,15 +18,25 @@ function(fastvlm_precompile target)
   endif()
 endfunction()
 
-# fastvlm_room(<room> [LINK <targets>...]): src/<room>/*.cc as a library; LINK names the rooms and packages it may use.
+# fastvlm_compile_together(<target>): several files at a time, in a third of the time: what their headers bring is compiled
+# once. FASTVLM_PCH=OFF compiles each by itself.
+function(fastvlm_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FASTVLM_PCH} UNITY_BUILD_BATCH_SIZE 7)
+endfunction()
+
+# fastvlm_room(<room> [TOGETHER] [LINK <targets>...]): src/<room>/*.cc as a library; LINK names the rooms and packages it may
+# use. TOGETHER as above.
 function(fastvlm_room room)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   if(NOT sources)
     add_library(fastvlm_${room} INTERFACE)
     return()
   endif()
   add_library(fastvlm_${room} STATIC ${sources})
+  if(ARG_TOGETHER)
+    fastvlm_compile_together(fastvlm_${room})
+  endif()
   target_include_directories(fastvlm_${room} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(fastvlm_${room} PRIVATE ${FASTVLM_WARNINGS})
   target_link_libraries(fastvlm_${room} PUBLIC ${ARG_LINK})
@@ -48,14 +58,19 @@ function(fastvlm_leave_out room file)
   set_target_properties(fastvlm_${room} PROPERTIES SOURCES "${sources}")
 endfunction()
 
-# fastvlm_room_test(<room>): tests/<room>/*_test.cc as one GoogleTest program that knows where the repository lies.
+# fastvlm_room_test(<room> [SEPARATE] [LINK <targets>...]): tests/<room>/*_test.cc as one GoogleTest program that knows where
+# the repository lies. Files are compiled together; SEPARATE: each by itself, since they use the same names for different
+# things.
 function(fastvlm_room_test room)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "SEPARATE" "" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/*_test.cc)
   if(NOT sources)
     return()
   endif()
   add_executable(${room}_test ${sources})
+  if(NOT ARG_SEPARATE)
+    fastvlm_compile_together(${room}_test)
+  endif()
   target_include_directories(${room}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_options(${room}_test PRIVATE ${FASTVLM_WARNINGS} ${FASTVLM_QUICK_COMPILE})
   target_compile_definitions(${room}_test PRIVATE FASTVLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}"

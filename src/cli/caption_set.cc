@@ -148,9 +148,9 @@ Status check_kept(const KeptCaptions& kept, const CaptionSetOptions& options,
 }
 
 // Now and then, how far a run has come.
-class Progress {
+class SetProgress {
  public:
-  explicit Progress(size_t total) : total_(total) {}
+  explicit SetProgress(size_t total) : total_(total) {}
   void step(size_t done, size_t made, size_t failed) {
     if (watch_.seconds() < shown_ + kSecondsBetweenNotes) return;
     shown_ = watch_.seconds();
@@ -177,7 +177,7 @@ Result<size_t> caption_set(const std::shared_ptr<const Engine>& engine, ThreadPo
     note(cat(kept.size(), kept.size() == 1 ? " caption is" : " captions are",
              " there from an earlier run"));
   }
-  Progress progress(set.images.size());
+  SetProgress progress(set.images.size());
   std::vector<EvaluatedImage> captioned;
   std::vector<std::string> failed;
   size_t made = 0;

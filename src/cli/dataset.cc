@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMostFailuresShown = 100;
+constexpr size_t kMostListed = 100;
 
 Json counts_json(const SplitSamples& samples) {
   Json counts = Json::object();
@@ -26,13 +26,13 @@ std::string counts_text(const SplitSamples& samples) {
 }
 
 void list_failures(const std::vector<SampleFailure>& failures) {
-  for (size_t i = 0; i < failures.size() && i < kMostFailuresShown; ++i) {
+  for (size_t i = 0; i < failures.size() && i < kMostListed; ++i) {
     const SampleFailure& failure = failures[i];
     const bool named = failure.why.message.find(failure.image) != std::string::npos;
     note(cat("failed: ", named ? "" : failure.image + ": ", failure.why.message));
   }
-  if (failures.size() > kMostFailuresShown) {
-    note(cat("and ", failures.size() - kMostFailuresShown, " more"));
+  if (failures.size() > kMostListed) {
+    note(cat("and ", failures.size() - kMostListed, " more"));
   }
 }
 

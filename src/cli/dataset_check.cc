@@ -82,18 +82,18 @@ Json histogram_json(const Spread& spread) {
 }
 
 Json statistics_json(const DatasetCheck& found, int64_t max_length) {
-  Json json = {{"samples", found.samples},
-               {"pictures", found.pictures},
-               {"answers", found.answers},
-               {"distinct_answers", found.distinct_answers},
-               {"seven_sections", found.seven_sections},
-               {"free_answers", found.free_answers},
-               {"answer_words", spread_json(found.answer_words)},
-               {"tags", spread_json(found.tags)},
-               {"tokens", spread_json(found.tokens)},
-               {"token_histogram", histogram_json(found.tokens)}};
-  if (!found.tokens.empty()) json["max_length"] = max_length;
-  return json;
+  Json document = {{"samples", found.samples},
+                   {"pictures", found.pictures},
+                   {"answers", found.answers},
+                   {"distinct_answers", found.distinct_answers},
+                   {"seven_sections", found.seven_sections},
+                   {"free_answers", found.free_answers},
+                   {"answer_words", spread_json(found.answer_words)},
+                   {"tags", spread_json(found.tags)},
+                   {"tokens", spread_json(found.tokens)},
+                   {"token_histogram", histogram_json(found.tokens)}};
+  if (!found.tokens.empty()) document["max_length"] = max_length;
+  return document;
 }
 
 std::string statistics_text(const DatasetCheck& found, int64_t max_length) {

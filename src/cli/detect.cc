@@ -133,8 +133,8 @@ std::string yolo_text(const std::vector<Detection>& detections, double width, do
   return out.str();
 }
 
-std::string dumped(const Json& json, bool pretty) {
-  return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string dumped(const Json& value, bool pretty) {
+  return value.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Status DetectCommand::prepare_pictures() {

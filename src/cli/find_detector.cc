@@ -6,6 +6,7 @@
 
 #include "base/file_digest.h"
 #include "base/mapped_file.h"
+#include "cli/find_model.h"
 #include "hub/cache.h"
 #include "kernels/dot_matrix.h"
 
@@ -38,11 +39,6 @@ Result<Detector> read_detector(const fs::path& path, Arithmetic arithmetic, Thre
   return Detector::load(weights, pool, arithmetic);
 }
 
-// A name is one plain component: it must not climb out of the cache.
-bool is_name(const std::string& text) {
-  return text.find('/') == std::string::npos && text.front() != '.';
-}
-
 }  // namespace
 
 std::optional<fs::path> pulled_detector() {
@@ -66,7 +62,7 @@ Result<fs::path> find_detector(const std::string& name, const std::string& optio
                  "give the .pt, .onnx or .safetensors file itself");
   }
   if (fs::exists(name, ignored)) return fs::path(name);
-  if (is_name(name)) {
+  if (is_plain_name(name)) {
     if (auto found = weights_in(name)) return *found;
   }
   return error(Code::kNotFound,

@@ -17,11 +17,6 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-// A name is one plain component: it must not climb out of the cache.
-bool is_name(const std::string& text) {
-  return !text.empty() && text.find('/') == std::string::npos && text.front() != '.';
-}
-
 std::optional<fs::path> demo_model() {
   std::error_code failed;
   const fs::path program = fs::read_symlink("/proc/self/exe", failed);
@@ -46,7 +41,7 @@ Result<FoundModel> named_model(const std::string& name, const std::string& origi
                  "give the folder that holds config.json and the weights");
   }
   const Result<fs::path> pulled = models_folder();  // without a home nothing was pulled
-  if (pulled.ok() && is_name(name) && is_folder(*pulled / name)) {
+  if (pulled.ok() && is_plain_name(name) && is_folder(*pulled / name)) {
     return FoundModel{*pulled / name, false};
   }
   return error(Code::kNotFound,
@@ -55,6 +50,10 @@ Result<FoundModel> named_model(const std::string& name, const std::string& origi
 }
 
 }  // namespace
+
+bool is_plain_name(const std::string& text) {
+  return !text.empty() && text.find('/') == std::string::npos && text.front() != '.';
+}
 
 Result<FoundModel> find_model(const std::string& name) {
   if (!name.empty()) return named_model(name, "--model");

@@ -32,7 +32,7 @@ struct MergeCommand {
 };
 
 struct Outcome {
-  MergeReport report;
+  AdapterMergeReport report;
   ModelComparison comparison;
   double bound = 0;
 
@@ -79,7 +79,7 @@ Result<Outcome> merge(const MergeCommand& command, ThreadPool& pool) {
 }
 
 std::string as_text(const Outcome& outcome, const MergeCommand& command) {
-  const MergeReport& report = outcome.report;
+  const AdapterMergeReport& report = outcome.report;
   const ModelComparison& found = outcome.comparison;
   return cat(command.out, ": ", megabytes(static_cast<double>(report.bytes)), " in ",
              report.files.size(), report.files.size() == 1 ? " file" : " files", ", ",
@@ -91,21 +91,21 @@ std::string as_text(const Outcome& outcome, const MergeCommand& command) {
 }
 
 std::string as_json(const Outcome& outcome) {
-  const MergeReport& report = outcome.report;
+  const AdapterMergeReport& report = outcome.report;
   const ModelComparison& found = outcome.comparison;
-  const Json json = {{"files", report.files},
-                     {"bytes", report.bytes},
-                     {"adapted", report.adapted},
-                     {"projector", report.projector},
-                     {"dtype", type_name(report.dtype)},
-                     {"verification",
-                      {{"positions", found.positions},
-                       {"logits_error", found.logits_error},
-                       {"bound", outcome.bound},
-                       {"largest_difference", found.largest_difference},
-                       {"agreement", found.agreement},
-                       {"holds", outcome.holds()}}}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const Json document = {{"files", report.files},
+                         {"bytes", report.bytes},
+                         {"adapted", report.adapted},
+                         {"projector", report.projector},
+                         {"dtype", type_name(report.dtype)},
+                         {"verification",
+                          {{"positions", found.positions},
+                           {"logits_error", found.logits_error},
+                           {"bound", outcome.bound},
+                           {"largest_difference", found.largest_difference},
+                           {"agreement", found.agreement},
+                           {"holds", outcome.holds()}}}};
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Exit MergeCommand::run() const {

@@ -12,7 +12,7 @@
 namespace fastvlm::cli {
 namespace {
 
-struct MergeCommand {
+struct MergeResultsCommand {
   std::string output;
   std::vector<std::string> inputs;
   bool overwrite = false;
@@ -47,7 +47,7 @@ std::string to_json(const MergeReport& report) {
   return object.dump(2) + "\n";
 }
 
-Status MergeCommand::check() const {
+Status MergeResultsCommand::check() const {
   FASTVLM_RETURN_IF_ERROR(check_outputs({{"OUT", output}}, {inputs.begin(), inputs.end()}));
   std::error_code ignored;
   if (!std::filesystem::exists(output, ignored)) return {};
@@ -64,7 +64,7 @@ Status MergeCommand::check() const {
 }
 
 // What --overwrite replaces goes when the new file is there.
-Result<MergeReport> MergeCommand::merge() const {
+Result<MergeReport> MergeResultsCommand::merge() const {
   const std::filesystem::path old = output + ".replaced";
   std::error_code failed;
   const bool replaces =
@@ -80,7 +80,7 @@ Result<MergeReport> MergeCommand::merge() const {
   return merged;
 }
 
-Exit MergeCommand::run() const {
+Exit MergeResultsCommand::run() const {
   if (const Status bad = check(); !bad.ok()) return report(bad);
   const auto merged = merge();
   if (!merged.ok()) return report(merged.status());
@@ -92,7 +92,7 @@ Exit MergeCommand::run() const {
 }  // namespace
 
 void add_merge_results(CLI::App& program, Command& chosen) {
-  auto command = std::make_shared<MergeCommand>();
+  auto command = std::make_shared<MergeResultsCommand>();
   CLI::App* app =
       program.add_subcommand("merge-results", "Join the captions that several runs have made");
   app->add_option("output", command->output,

@@ -36,7 +36,7 @@ struct QuantizeCommand {
 };
 
 // What was written and, when asked, how it compares.
-struct Outcome {
+struct QuantizeOutcome {
   ExportReport report;
   Layout layout = Layout::kMlxPatch;
   std::vector<std::string> problems;  // of other readers
@@ -47,7 +47,7 @@ std::string percent(double share) {
   return fixed(100 * share, 2) + " %";
 }
 
-std::string as_text(const Outcome& outcome, const QuantizeCommand& command) {
+std::string as_text(const QuantizeOutcome& outcome, const QuantizeCommand& command) {
   const ExportReport& report = outcome.report;
   std::string text =
       cat(command.out, ": ", megabytes(static_cast<double>(report.bytes)), ", ",
@@ -73,29 +73,29 @@ std::string as_text(const Outcome& outcome, const QuantizeCommand& command) {
   return text;
 }
 
-std::string as_json(const Outcome& outcome, const QuantizeCommand& command) {
+std::string as_json(const QuantizeOutcome& outcome, const QuantizeCommand& command) {
   const ExportReport& report = outcome.report;
-  Json json = {{"files", report.files},
-               {"bytes", report.bytes},
-               {"parameters", report.parameters},
-               {"quantized", report.quantized},
-               {"kept", report.kept},
-               {"left_out", report.left_out},
-               {"bits", command.settings.bits},
-               {"group_size", command.settings.group},
-               {"recipe", command.recipe},
-               {"quantizer", command.quantizer}};
+  Json document = {{"files", report.files},
+                   {"bytes", report.bytes},
+                   {"parameters", report.parameters},
+                   {"quantized", report.quantized},
+                   {"kept", report.kept},
+                   {"left_out", report.left_out},
+                   {"bits", command.settings.bits},
+                   {"group_size", command.settings.group},
+                   {"recipe", command.recipe},
+                   {"quantizer", command.quantizer}};
   if (outcome.comparison) {
     const ModelComparison& found = *outcome.comparison;
-    json["verification"] = {{"readers", readers_of(outcome.layout)},
-                            {"problems", outcome.problems},
-                            {"positions", found.positions},
-                            {"logits_error", found.logits_error},
-                            {"largest_difference", found.largest_difference},
-                            {"agreement", found.agreement},
-                            {"layers", found.layers}};
+    document["verification"] = {{"readers", readers_of(outcome.layout)},
+                                {"problems", outcome.problems},
+                                {"positions", found.positions},
+                                {"logits_error", found.logits_error},
+                                {"largest_difference", found.largest_difference},
+                                {"agreement", found.agreement},
+                                {"layers", found.layers}};
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 // What the language model's layers read while it captions pictures.
@@ -130,7 +130,7 @@ Result<Importance> calibrate(const QuantizeCommand& command, const std::filesyst
   return importance;
 }
 
-Result<Outcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
+Result<QuantizeOutcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
   const Quantizer quantizer = command.quantizer == "mlx" ? Quantizer::kMlx : Quantizer::kSearch;
   if (!command.pictures.empty() && quantizer == Quantizer::kMlx) {
     return error(Code::kUsage, "--calibrate: MLX's own bits depend on the weights alone",
@@ -139,7 +139,7 @@ Result<Outcome> quantize(const QuantizeCommand& command, ThreadPool& pool) {
   FASTVLM_ASSIGN(const auto found, find_model(command.model.model));
   FASTVLM_ASSIGN(const Checkpoint source,
                  Checkpoint::open(found.folder, {command.model.tower_path()}));
-  Outcome outcome;
+  QuantizeOutcome outcome;
   outcome.layout = command.layout == "apple" ? Layout::kMlxPatch : Layout::kMlxVlm;
   FASTVLM_ASSIGN(const Recipe recipe,
                  make_recipe(command.recipe, command.settings, source.config().language.tied));

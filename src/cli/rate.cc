@@ -24,11 +24,11 @@ struct RateCommand {
   Status run() const;
 };
 
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dumped(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-PageAnswer refused(int status, const std::string& why) {
+PageAnswer refused_as_json(int status, const std::string& why) {
   return {status, "application/json", dumped({{"error", why}})};
 }
 
@@ -51,10 +51,10 @@ PageAnswer picture_answer(const RatingStudy& study, const std::string& number) {
   const Json item = Json::parse(number, nullptr, false);
   if (!item.is_number_unsigned() || item >= study.items().size() ||
       study.items()[item.get<size_t>()].picture.empty()) {
-    return refused(404, "no such picture");
+    return refused_as_json(404, "no such picture");
   }
   const Result<MappedFile> file = MappedFile::open(study.items()[item.get<size_t>()].picture);
-  if (!file.ok()) return refused(404, file.status().message);
+  if (!file.ok()) return refused_as_json(404, file.status().message);
   const std::span<const std::byte> bytes = file->bytes();
   return {200, "image/" + lower_case(format_name(sniff(bytes))),
           std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
@@ -72,18 +72,18 @@ PageAnswer rate_answer(RatingStudy& study, const std::string& body) {
   const int item = number("item");
   if (!rater.is_string() || item < 0 || question < 0 ||
       question >= static_cast<int>(kQuestionCount)) {
-    return refused(400, "expected rater, item, question and value");
+    return refused_as_json(400, "expected rater, item, question and value");
   }
   const Status status = study.answer(rater.get<std::string>(), static_cast<size_t>(item),
                                      static_cast<Question>(question), number("value"));
-  if (!status.ok()) return refused(status.code == Code::kUsage ? 400 : 500, status.message);
+  if (!status.ok()) return refused_as_json(status.code == Code::kUsage ? 400 : 500, status.message);
   return {200, "application/json", dumped({{"saved", true}})};
 }
 
 PageAnswer answer(RatingStudy& study, const PageRequest& request) {
   if (request.method == "POST") {
     return request.path == "/api/rate" ? rate_answer(study, request.body)
-                                       : refused(404, "no such page");
+                                       : refused_as_json(404, "no such page");
   }
   if (request.path == "/") {
     return {200, "text/html; charset=utf-8", std::string(rating_page_text())};
@@ -95,7 +95,7 @@ PageAnswer answer(RatingStudy& study, const PageRequest& request) {
   if (request.path.starts_with(kPicture)) {
     return picture_answer(study, request.path.substr(kPicture.size()));
   }
-  return refused(404, "no such page");
+  return refused_as_json(404, "no such page");
 }
 
 Status RateCommand::run() const {

@@ -20,7 +20,7 @@ struct TokenizeCommand {
   bool skip_special = false;
 };
 
-constexpr size_t kLongestLine = size_t{64} << 20;
+constexpr size_t kLongestText = size_t{64} << 20;
 
 // The next line of stdin without its end; false at the end of the input.
 Result<bool> read_line(std::string& line) {
@@ -28,8 +28,8 @@ Result<bool> read_line(std::string& line) {
   int c = ::getc_unlocked(stdin);
   const bool any = c != EOF;
   for (; c != EOF && c != '\n'; c = ::getc_unlocked(stdin)) {
-    if (line.size() == kLongestLine) {
-      return error(Code::kLimit, cat("stdin: a line is longer than ", kLongestLine, " bytes"),
+    if (line.size() == kLongestText) {
+      return error(Code::kLimit, cat("stdin: a line is longer than ", kLongestText, " bytes"),
                    "split the text");
     }
     line.push_back(static_cast<char>(c));

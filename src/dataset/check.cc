@@ -75,7 +75,7 @@ LookedAt look_at(const fs::path& path, const std::string& name) {
   return {{}, sha256_hex(file->bytes())};
 }
 
-struct Place {
+struct SamplePlace {
   size_t file = 0;
   std::string shown;  // "train.jsonl:3"
 };
@@ -86,7 +86,7 @@ class Checker {
 
   Status check(size_t file, const std::string& name, const FileRecord& entry) {
     std::vector<std::string> problems;
-    const Place place{file, cat(name, ":", entry.line)};
+    const SamplePlace place{file, cat(name, ":", entry.line)};
     if (entry.value.is_discarded()) {
       problems.push_back(cat("expected JSON, found ", entry.excerpt));
     } else {
@@ -115,7 +115,8 @@ class Checker {
   }
 
  private:
-  void check_id(const LlavaRecord& record, const Place& place, std::vector<std::string>& problems) {
+  void check_id(const LlavaRecord& record, const SamplePlace& place,
+                std::vector<std::string>& problems) {
     if (record.id.empty()) return;
     const auto [first, added] = ids_.emplace(record.id, place.shown);
     if (!added) problems.push_back(cat("id ", record.id, ": is that of ", first->second));
@@ -135,7 +136,7 @@ class Checker {
     }
   }
 
-  void check_image(const LlavaRecord& record, const Place& place,
+  void check_image(const LlavaRecord& record, const SamplePlace& place,
                    std::vector<std::string>& problems) {
     if (record.image.empty()) return;
     auto [known, is_new] = looked_at_.try_emplace(record.image);
@@ -168,7 +169,7 @@ class Checker {
   DatasetCheck result_;
   std::unordered_map<std::string, std::string> ids_;  // where each was seen first
   std::unordered_map<std::string, LookedAt> looked_at_;
-  std::unordered_map<std::string, Place> contents_;  // by SHA-256
+  std::unordered_map<std::string, SamplePlace> contents_;  // by SHA-256
   std::unordered_set<std::string> answers_;
 };
 

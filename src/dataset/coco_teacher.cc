@@ -22,7 +22,7 @@ constexpr size_t kMostRelations = 3;  // objects that are placed beside the main
 
 using Choices = std::vector<std::string>;
 
-std::string joined(const std::vector<std::string>& sentences) {
+std::string in_one_text(const std::vector<std::string>& sentences) {
   std::string text;
   for (const std::string& sentence : sentences) {
     if (!sentence.empty()) text += cat(text.empty() ? "" : " ", sentence);
@@ -102,11 +102,11 @@ class Writer {
     const std::string_view part = share_words(share_of(main->largest(), scene_.frame));
     const std::string_view where = position_words(main->largest(), scene_.frame);
     if (where == kEverywhere) {
-      return joined(
+      return in_one_text(
           {described, choice_.of(Choices{cat(capitalised(name), " reaches ", where, "."),
                                          cat("It is ", name, " that reaches ", where, ".")})});
     }
-    return joined(
+    return in_one_text(
         {described,
          choice_.of(Choices{
              cat(capitalised(name), " takes up ", part, " of the picture, ", where, "."),
@@ -150,15 +150,15 @@ class Writer {
     });
     const std::vector<std::string> items = other_objects();
     if (items.empty()) {
-      return joined(
+      return in_one_text(
           {more, choice_.of(Choices{"Little else stands out.", "Nothing else draws much attention.",
                                     "The rest of the picture stays in the background."})});
     }
     const std::string list = enumerated(items);
-    return joined({choice_.of(Choices{cat("Also in the picture: ", list, "."),
-                                      cat("The picture also shows ", list, "."),
-                                      cat("Besides that one can see ", list, ".")}),
-                   more});
+    return in_one_text({choice_.of(Choices{cat("Also in the picture: ", list, "."),
+                                           cat("The picture also shows ", list, "."),
+                                           cat("Besides that one can see ", list, ".")}),
+                        more});
   }
 
   std::string spatial_relationships() {
@@ -184,7 +184,7 @@ class Writer {
       sentences.push_back(cat(capitalised(main->the_largest()), " is ",
                               position_words(main->largest(), scene_.frame), " of the picture."));
     }
-    const std::string text = joined(sentences);
+    const std::string text = in_one_text(sentences);
     return text.empty() ? "Everything that is named stands together in one view." : text;
   }
 
@@ -207,7 +207,7 @@ class Writer {
     const std::string first = take_best(actions);
     if (!first.empty()) {
       const bool more = scene_.sentences.size() > 3 && choice_.below(2) == 0;
-      return joined({first, more ? take_best(actions) : ""});
+      return in_one_text({first, more ? take_best(actions) : ""});
     }
     if (!actions_.empty()) {
       return cat("What is going on is ", enumerated(actions_), ".");
@@ -296,7 +296,7 @@ class Writer {
     if (sentences.empty() || choice_.below(3) == 0) {
       sentences.emplace_back(general[choice_.below(general.size())]);
     }
-    return joined(sentences);
+    return in_one_text(sentences);
   }
 
   std::string style() {
@@ -314,7 +314,7 @@ class Writer {
                 cat(capitalised(std::string(contrast)), " and ", colors, " go with a ",
                     mood_words(), " mood; the light is ", light, ".")});
     const std::string_view said = style_of(scene_.words);
-    return joined({measured, said.empty() ? "" : cat("It is ", said, ".")});
+    return in_one_text({measured, said.empty() ? "" : cat("It is ", said, ".")});
   }
 
   std::string color_words() const {

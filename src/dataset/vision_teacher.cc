@@ -80,12 +80,6 @@ std::string in_usual_form(const std::string& answer) {
   return seven_sections_text(texts);
 }
 
-std::string joined(const std::vector<std::string>& items) {
-  std::string text;
-  for (const std::string& item : items) text += cat(text.empty() ? "" : "; ", item);
-  return text;
-}
-
 // What a server says of an error: {"error": {"message": …}}, or the beginning of its page.
 std::string server_message(const std::string& body) {
   const Json answer = Json::parse(body, nullptr, false);
@@ -225,7 +219,7 @@ Status VisionTeacher::wait_for_turn() {
 
 // The body of the answer to one request, once it is 200.
 Result<std::string> VisionTeacher::request(const std::string& body, TeacherUsage& usage) {
-  HttpRequest request;
+  FetchRequest request;
   request.url = options_.url;
   request.bearer_token = options_.key;
   double pause = options_.first_wait;
@@ -281,12 +275,12 @@ Result<std::string> VisionTeacher::ask(const std::string& question,
     if (messages.size() > 1) messages.erase(messages.begin() + 1, messages.end());
     messages.push_back({{"role", "assistant"}, {"content", answer}});
     messages.push_back({{"role", "user"},
-                        {"content", cat("Your answer lacks something: ", joined(lacks),
+                        {"content", cat("Your answer lacks something: ", joined(lacks, "; "),
                                         ". Give the whole answer again. ", form_text())}});
   }
   return error(Code::kInvalid,
                cat(name, ": the teacher's answer stays incomplete after ", options_.asks,
-                   " times: ", joined(lacks)),
+                   " times: ", joined(lacks, "; ")),
                "run the same command again, or choose another teacher");
 }
 

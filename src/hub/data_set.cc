@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 // The project's own bucket over HTTPS: images.cocodataset.org itself has no certificate of its
 // name. COCO publishes no digests; these are of the archives as they are served.
-std::vector<DataSetSource> make_catalog() {
+std::vector<DataSetSource> data_sets() {
   const std::string coco = "https://s3.amazonaws.com/images.cocodataset.org/";
   return {{"coco-val2017",
            "annotations: CC BY 4.0, COCO Consortium; the pictures are from Flickr, each under its "
@@ -44,7 +44,7 @@ std::string source_text(const DataSetSource& source) {
 Status fetch_and_unpack(const HttpClient& client, const DataSetSource& source,
                         const OnProgress& on_progress, PulledModel& model) {
   for (const DataArchive& archive : source.archives) {
-    HttpRequest request;
+    FetchRequest request;
     request.url = archive.url;
     const Download what{request, model.folder / file_of(archive), archive.bytes, archive.sha256};
     FASTVLM_ASSIGN(const DownloadedFile done, download(client, what, on_progress));
@@ -63,7 +63,7 @@ Status fetch_and_unpack(const HttpClient& client, const DataSetSource& source,
 }  // namespace
 
 std::span<const DataSetSource> data_set_catalog() {
-  static const std::vector<DataSetSource> kCatalog = make_catalog();
+  static const std::vector<DataSetSource> kCatalog = data_sets();
   return kCatalog;
 }
 

@@ -21,14 +21,14 @@ Status transfer(const HttpClient& client, const Download& what, PartFile& part,
                 const OnProgress& on_progress) {
   if (what.bytes && part.bytes() == *what.bytes) return {};
   if (what.bytes && part.bytes() > *what.bytes) FASTVLM_RETURN_IF_ERROR(part.restart());
-  HttpRequest request = what.request;
+  FetchRequest request = what.request;
   if (part.bytes() > 0) {
     request.range = HttpRange{part.bytes(), std::nullopt};
     request.if_range = part.etag();
   }
   const std::string name = what.path.filename().string();
   std::optional<uint64_t> total = what.bytes;
-  const auto on_answer = [&](const HttpAnswer& answer) -> Status {
+  const auto on_answer = [&](const FetchAnswer& answer) -> Status {
     if (answer.status == 200 && part.bytes() > 0) FASTVLM_RETURN_IF_ERROR(part.restart());
     if (answer.total_bytes) {
       if (what.bytes && *answer.total_bytes != *what.bytes) {

@@ -17,7 +17,7 @@
 namespace fastvlm {
 
 struct Download {
-  HttpRequest request;
+  FetchRequest request;
   std::filesystem::path path;
   std::optional<uint64_t> bytes;  // what the source publishes: nothing more is kept
   std::string sha256;             // likewise; empty = not published

@@ -34,14 +34,14 @@ std::string text_at(const json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-HttpRequest hub_request(const PullOptions& options, const std::string& path) {
-  HttpRequest request;
+FetchRequest hub_request(const PullOptions& options, const std::string& path) {
+  FetchRequest request;
   request.url = options.hub + path;
   request.bearer_token = options.token;
   return request;
 }
 
-Result<json> get_json(const HttpClient& client, const HttpRequest& request) {
+Result<json> get_json(const HttpClient& client, const FetchRequest& request) {
   FASTVLM_ASSIGN(const std::string text, client.get_text(request));
   json value = json::parse(text, nullptr, false);
   if (value.is_discarded()) {
@@ -99,8 +99,8 @@ Result<Repository> read_repository(const HttpClient& client, const PullOptions& 
   return repository;
 }
 
-HttpRequest file_request(const PullOptions& options, const Repository& repository,
-                         const std::string& path) {
+FetchRequest file_request(const PullOptions& options, const Repository& repository,
+                          const std::string& path) {
   return hub_request(options, cat("/", repository.name, "/resolve/", repository.revision, "/",
                                   url_path_escaped(path)));
 }
@@ -160,7 +160,7 @@ Result<PulledFile> fetch(const HttpClient& client, const Download& what, const s
 Status pull_tower(const HttpClient& client, const PullOptions& options, const std::string& from,
                   PulledModel& model, const OnProgress& on_progress) {
   FASTVLM_ASSIGN(const Repository repository, read_repository(client, options, from));
-  std::vector<HttpRequest> shards;
+  std::vector<FetchRequest> shards;
   for (const RemoteFile& file : repository.files) {
     if (is_weights(file)) shards.push_back(file_request(options, repository, file.path));
   }
@@ -214,7 +214,7 @@ Status pull_file(const HttpClient& client, const ModelSource& source, const OnPl
   model.license = plan.license;
   const std::string path = source.url.substr(0, source.url.find_first_of("?#"));
   const std::string name = path.substr(path.rfind('/') + 1);
-  HttpRequest request;
+  FetchRequest request;
   request.url = source.url;
   const Download what{request, model.folder / name, {}, ""};
   FASTVLM_ASSIGN(PulledFile done, fetch(client, what, name, on_progress));

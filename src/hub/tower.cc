@@ -30,11 +30,11 @@ Status no_ranges(const std::string& url) {
 }
 
 // Exactly the bytes [first, first + bytes) of a remote file, piece by piece.
-Status get_range(const HttpClient& client, HttpRequest request, uint64_t first, uint64_t bytes,
+Status get_range(const HttpClient& client, FetchRequest request, uint64_t first, uint64_t bytes,
                  const HttpClient::OnBytes& on_bytes) {
   request.range = HttpRange{first, first + bytes - 1};
   uint64_t left = bytes;
-  const auto on_answer = [&](const HttpAnswer& answer) {
+  const auto on_answer = [&](const FetchAnswer& answer) {
     return answer.status == 206 ? Status{} : no_ranges(request.url);
   };
   const auto counted = [&](std::span<const std::byte> part) -> Status {
@@ -49,7 +49,7 @@ Status get_range(const HttpClient& client, HttpRequest request, uint64_t first, 
                "run the same command again");
 }
 
-Result<std::string> get_range_text(const HttpClient& client, const HttpRequest& request,
+Result<std::string> get_range_text(const HttpClient& client, const FetchRequest& request,
                                    uint64_t first, uint64_t bytes) {
   std::string text;
   FASTVLM_RETURN_IF_ERROR(
@@ -65,7 +65,7 @@ Status bad_header(const std::string& url, const std::string& what) {
 }
 
 // Adds the tower's tensors of one remote file to `tensors`.
-Status read_shard(const HttpClient& client, const HttpRequest& request, size_t shard,
+Status read_shard(const HttpClient& client, const FetchRequest& request, size_t shard,
                   std::vector<RemoteTensor>& tensors) {
   FASTVLM_ASSIGN(const std::string length, get_range_text(client, request, 0, 8));
   uint64_t header_bytes = 0;
@@ -115,7 +115,7 @@ std::string local_header(const std::vector<RemoteTensor>& tensors) {
 
 }  // namespace
 
-Result<PulledFile> fetch_tower(const HttpClient& client, const std::vector<HttpRequest>& shards,
+Result<PulledFile> fetch_tower(const HttpClient& client, const std::vector<FetchRequest>& shards,
                                const std::filesystem::path& path, const OnProgress& on_progress) {
   std::vector<RemoteTensor> tensors;
   for (size_t shard = 0; shard < shards.size(); ++shard) {

@@ -18,7 +18,7 @@ namespace fastvlm {
 // Fetches every tensor whose name contains "vision_tower" from the safetensors files at `shards`
 // (all shards of one checkpoint) into `path`, under its original name. Resumable. The result is
 // never `verified`: publishers give digests of whole files only.
-Result<PulledFile> fetch_tower(const HttpClient& client, const std::vector<HttpRequest>& shards,
+Result<PulledFile> fetch_tower(const HttpClient& client, const std::vector<FetchRequest>& shards,
                                const std::filesystem::path& path, const OnProgress& on_progress);
 
 }  // namespace fastvlm

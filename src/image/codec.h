@@ -13,7 +13,7 @@
 namespace fastvlm::codec {
 
 // A picture as stored, and the EXIF orientation (1..8) that would turn it upright.
-struct Decoded {
+struct DecodedPicture {
   Image image;
   int orientation = 1;
 };
@@ -25,11 +25,11 @@ struct Input {
   const DecodeOptions& options;
 };
 
-Result<Decoded> decode_jpeg(const Input& input);
-Result<Decoded> decode_png(const Input& input);
-Result<Decoded> decode_webp(const Input& input);
-Result<Decoded> decode_heif(const Input& input);  // HEIC and AVIF
-Result<Decoded> decode_bmp(const Input& input);
+Result<DecodedPicture> decode_jpeg(const Input& input);
+Result<DecodedPicture> decode_png(const Input& input);
+Result<DecodedPicture> decode_webp(const Input& input);
+Result<DecodedPicture> decode_heif(const Input& input);  // HEIC and AVIF
+Result<DecodedPicture> decode_bmp(const Input& input);
 
 // Refuses sides and areas that are zero or above the limits; to be called before any allocation.
 Status check_size(const Input& input, int64_t width, int64_t height);

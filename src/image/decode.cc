@@ -104,7 +104,7 @@ Status not_a_picture(std::span<const std::byte> bytes, const std::string& name) 
   return found(cat("unknown data that begins with", hexadecimal(first)), kNotAPicture);
 }
 
-Result<codec::Decoded> decode_stored(ImageFormat format, const codec::Input& input) {
+Result<codec::DecodedPicture> decode_stored(ImageFormat format, const codec::Input& input) {
   switch (format) {
     case ImageFormat::kJpeg:
       return codec::decode_jpeg(input);
@@ -209,7 +209,8 @@ ImageFormat sniff(std::span<const std::byte> bytes) {
 Result<Image> decode_image(std::span<const std::byte> bytes, const std::string& name,
                            const DecodeOptions& options) {
   try {
-    FASTVLM_ASSIGN(codec::Decoded decoded, decode_stored(sniff(bytes), {bytes, name, options}));
+    FASTVLM_ASSIGN(codec::DecodedPicture decoded,
+                   decode_stored(sniff(bytes), {bytes, name, options}));
     return options.apply_exif ? oriented(std::move(decoded.image), decoded.orientation)
                               : std::move(decoded.image);
   } catch (const std::bad_alloc&) {

@@ -68,7 +68,7 @@ void copy_row(std::span<const std::byte> row, std::span<const std::byte> palette
 
 }  // namespace
 
-Result<Decoded> decode_bmp(const Input& input) {
+Result<DecodedPicture> decode_bmp(const Input& input) {
   const auto bytes = input.bytes;
   const auto header = read_header(bytes);
   if (!header)
@@ -91,7 +91,7 @@ Result<Decoded> decode_bmp(const Input& input) {
                    cat("expected ", size, " bytes of pixels at byte ", header->pixels,
                        ", found a file of ", bytes.size(), " bytes"));
   }
-  Decoded decoded;
+  DecodedPicture decoded;
   decoded.image = blank_image(static_cast<int>(header->width), static_cast<int>(header->height));
   for (int y = 0; y < decoded.image.height; ++y) {
     const int stored = header->bottom_up ? decoded.image.height - 1 - y : y;

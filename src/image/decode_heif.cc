@@ -54,7 +54,7 @@ Result<Image> copy_pixels(const Input& input, const heif_image* source) {
 
 // The orientation stays 1: libheif applies the rotation and mirroring that the file describes, and
 // the EXIF block only repeats it.
-Result<Decoded> decode_heif(const Input& input) {
+Result<DecodedPicture> decode_heif(const Input& input) {
   const Owned<heif_context> context(heif_context_alloc());
   heif_error reason = heif_context_read_from_memory_without_copy(context.get(), input.bytes.data(),
                                                                  input.bytes.size(), nullptr);
@@ -75,7 +75,7 @@ Result<Decoded> decode_heif(const Input& input) {
   const Owned<heif_image> image(raw_image);
   if (reason.code != heif_error_Ok) return failure(input, reason);
   FASTVLM_ASSIGN(Image pixels, copy_pixels(input, image.get()));
-  return Decoded{std::move(pixels), 1};
+  return DecodedPicture{std::move(pixels), 1};
 }
 
 }  // namespace fastvlm::codec

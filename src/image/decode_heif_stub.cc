@@ -4,7 +4,7 @@
 
 namespace fastvlm::codec {
 
-Result<Decoded> decode_heif(const Input& input) {
+Result<DecodedPicture> decode_heif(const Input& input) {
   return error(
       Code::kUnsupported,
       cat(input.name, ": this build does not read ", format_name(sniff(input.bytes)), " pictures"),

@@ -72,7 +72,7 @@ class JpegReader {
   JpegReader& operator=(const JpegReader&) = delete;
   ~JpegReader() { jpeg_destroy_decompress(&info_); }
 
-  Result<Decoded> read();
+  Result<DecodedPicture> read();
 
  private:
   bool read_header();
@@ -138,12 +138,12 @@ bool JpegReader::read_pixels(Image& image, std::vector<uint8_t>& cmyk) {
   });
 }
 
-Result<Decoded> JpegReader::read() {
+Result<DecodedPicture> JpegReader::read() {
   if (!read_header()) return failure();
   FASTVLM_RETURN_IF_ERROR(check_size(input_, info_.image_width, info_.image_height));
   const bool four_channels = info_.num_components == 4;
   info_.out_color_space = four_channels ? JCS_CMYK : JCS_RGB;
-  Decoded decoded;
+  DecodedPicture decoded;
   decoded.orientation = orientation();
   decoded.image =
       blank_image(static_cast<int>(info_.image_width), static_cast<int>(info_.image_height));
@@ -154,7 +154,7 @@ Result<Decoded> JpegReader::read() {
 
 }  // namespace
 
-Result<Decoded> decode_jpeg(const Input& input) {
+Result<DecodedPicture> decode_jpeg(const Input& input) {
   return JpegReader(input).read();
 }
 

@@ -44,7 +44,7 @@ class PngReader {
   PngReader& operator=(const PngReader&) = delete;
   ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
 
-  Result<Decoded> read();
+  Result<DecodedPicture> read();
 
  private:
   template <typename Step>
@@ -113,7 +113,7 @@ bool PngReader::read_pixels(Image& image) {
   });
 }
 
-Result<Decoded> PngReader::read() {
+Result<DecodedPicture> PngReader::read() {
   constexpr size_t kHeader = kSignature + 16;  // the first chunk's length, name, width and height
   if (input_.bytes.size() < kHeader) {
     return damaged(input_, ImageFormat::kPng, "the header is incomplete");
@@ -126,7 +126,7 @@ Result<Decoded> PngReader::read() {
   if (png_get_image_width(png_, info_) != width || png_get_image_height(png_, info_) != height) {
     return damaged(input_, ImageFormat::kPng, "the header comes twice");
   }
-  Decoded decoded;
+  DecodedPicture decoded;
   decoded.orientation = chunk_orientation(input_.bytes);
   decoded.image = blank_image(static_cast<int>(width), static_cast<int>(height));
   if (!read_pixels(decoded.image)) return failure();
@@ -135,7 +135,7 @@ Result<Decoded> PngReader::read() {
 
 }  // namespace
 
-Result<Decoded> decode_png(const Input& input) {
+Result<DecodedPicture> decode_png(const Input& input) {
   return PngReader(input).read();
 }
 

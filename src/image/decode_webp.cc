@@ -59,13 +59,13 @@ bool decode_first_frame(const WebPData& data, Image& image) {
 
 }  // namespace
 
-Result<Decoded> decode_webp(const Input& input) {
+Result<DecodedPicture> decode_webp(const Input& input) {
   const WebPData data = {reinterpret_cast<const uint8_t*>(input.bytes.data()), input.bytes.size()};
   const auto bad = [&](const char* detail) { return damaged(input, ImageFormat::kWebp, detail); };
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(data.bytes, data.size, &features) != VP8_STATUS_OK) return bad("no header");
   FASTVLM_RETURN_IF_ERROR(check_size(input, features.width, features.height));
-  Decoded decoded;
+  DecodedPicture decoded;
   if (!read_container(data, decoded.orientation)) return bad("the container is incomplete");
   decoded.image = blank_image(features.width, features.height);
   const bool done = features.has_animation != 0 ? decode_first_frame(data, decoded.image)

@@ -43,7 +43,7 @@ class Merger {
          ThreadPool& pool)
       : base_(base), adapter_(adapter), options_(options), pool_(pool) {}
 
-  Result<MergeReport> run(const fs::path& out);
+  Result<AdapterMergeReport> run(const fs::path& out);
 
  private:
   Status check() const;
@@ -66,7 +66,7 @@ class Merger {
   std::map<std::string, const LoraModule*, std::less<>> modules_;  // by name of the weight
   std::optional<ProjectorWeights> projector_;                      // the adapter's
   std::vector<std::vector<std::string>> shards_;                   // canonical names
-  MergeReport report_;
+  AdapterMergeReport report_;
 };
 
 Status Merger::check() const {
@@ -184,7 +184,7 @@ Status Merger::write_index(const fs::path& out) const {
   return write_file_atomically(out / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
-Result<MergeReport> Merger::run(const fs::path& out) {
+Result<AdapterMergeReport> Merger::run(const fs::path& out) {
   FASTVLM_RETURN_IF_ERROR(check());
   FASTVLM_RETURN_IF_ERROR(take_projector());
   if (options_.dtype) {
@@ -208,9 +208,9 @@ Result<MergeReport> Merger::run(const fs::path& out) {
 
 }  // namespace
 
-Result<MergeReport> merge_adapter(const Checkpoint& base, const LoraAdapter& adapter,
-                                  const fs::path& out, const MergeOptions& options,
-                                  ThreadPool& pool) {
+Result<AdapterMergeReport> merge_adapter(const Checkpoint& base, const LoraAdapter& adapter,
+                                         const fs::path& out, const MergeOptions& options,
+                                         ThreadPool& pool) {
   return Merger(base, adapter, options, pool).run(out);
 }
 

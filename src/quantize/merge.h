@@ -25,7 +25,7 @@ struct MergeOptions {
   int64_t shard_bytes = 5'000'000'000;  // of a weight file, at most, unless one tensor is larger
 };
 
-struct MergeReport {
+struct AdapterMergeReport {
   int64_t adapted = 0;     // matrices
   bool projector = false;  // whether the adapter brought one
   int64_t bytes = 0;
@@ -36,8 +36,8 @@ struct MergeReport {
 // Writes `out`, which must be absent or empty, in Apple's LLaVA layout; config.json last. Errors:
 // kUsage (out is not empty; a quantised base without `dequantize`), kInvalid (a sum that the type
 // cannot hold; an adapter of another shape), kIo.
-Result<MergeReport> merge_adapter(const Checkpoint& base, const LoraAdapter& adapter,
-                                  const std::filesystem::path& out, const MergeOptions& options,
-                                  ThreadPool& pool);
+Result<AdapterMergeReport> merge_adapter(const Checkpoint& base, const LoraAdapter& adapter,
+                                         const std::filesystem::path& out,
+                                         const MergeOptions& options, ThreadPool& pool);
 
 }  // namespace fastvlm

@@ -10,7 +10,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr int64_t kWorthSharing = 4096;  // elements a thread
+constexpr int64_t kWorthSharingOut = 4096;  // elements a thread
 constexpr auto kRootHalf = static_cast<float>(1 / std::numbers::sqrt2);
 // Of the normal distribution's density, 1 / sqrt(2 pi).
 constexpr auto kDensity = static_cast<float>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
@@ -39,13 +39,13 @@ void add_columns(ThreadPool& pool, const float* d, int64_t rows, int64_t width, 
 }  // namespace
 
 void gelu(ThreadPool& pool, float* x, int64_t count) {
-  pool.parallel_for(count, kWorthSharing, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(count, kWorthSharingOut, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) x[i] *= normal(x[i]);
   });
 }
 
 void gelu_backward(ThreadPool& pool, const float* x, int64_t count, float* dy) {
-  pool.parallel_for(count, kWorthSharing, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(count, kWorthSharingOut, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       dy[i] *= normal(x[i]) + x[i] * kDensity * std::exp(-0.5F * x[i] * x[i]);
     }

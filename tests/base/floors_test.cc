@@ -3,12 +3,14 @@
 // and no two rooms include each other.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <regex>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace fastvlm {
 namespace {
@@ -53,6 +55,40 @@ TEST(Floors, IncludesPointDown) {
   for (const auto& [from, to] : seen) {
     EXPECT_FALSE(seen.contains({to, from})) << from << " and " << to << " include each other";
   }
+}
+
+// Two types of one name in one namespace are one type to the linker, whichever room each is from:
+// it keeps one of their destructors for both. Rooms do not see each other, so compilers do not
+// tell.
+TEST(Floors, ATypeHasANameOfItsOwn) {
+  const std::filesystem::path source = std::filesystem::path(FASTVLM_SOURCE_DIR) / "src";
+  const std::regex opened("^namespace ?([a-zA-Z_:]*) ?\\{");
+  const std::regex type(
+      "^(?:struct|class|union|enum class) (?:\\[\\[[a-z]+\\]\\] "
+      ")?([A-Za-z0-9_]+)(?![A-Za-z0-9_:])[^;]*$");
+  std::map<std::string, std::string> where;  // the file by the full name
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(source)) {
+    const std::string extension = entry.path().extension();
+    if (extension != ".h" && extension != ".cc") continue;
+    std::vector<std::string> spaces;  // unnamed ones are empty
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line);) {
+      std::smatch match;
+      if (std::regex_search(line, match, opened)) {
+        spaces.push_back(match[1]);
+      } else if (line.starts_with("}  // namespace") && !spaces.empty()) {
+        spaces.pop_back();
+      } else if (std::regex_search(line, match, type) &&
+                 std::find(spaces.begin(), spaces.end(), "") == spaces.end()) {
+        std::string name;
+        for (const std::string& space : spaces) name += space + "::";
+        const auto [known, is_new] = where.emplace(name + match[1].str(), entry.path().string());
+        EXPECT_TRUE(is_new || known->second == entry.path().string())
+            << known->first << " is in " << known->second << " and in " << entry.path().string();
+      }
+    }
+  }
+  EXPECT_GT(where.size(), 100U);
 }
 
 }  // namespace

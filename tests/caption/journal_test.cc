@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const JobSettings kSettings = {{"model_sha256", "12ab"}, {"max_tokens", "256"}};
+const JobSettings kOfOneModel = {{"model_sha256", "12ab"}, {"max_tokens", "256"}};
 
 std::string caption_of(const std::string& image) {
   return R"({"image":")" + image + R"(","text":"A dog."})";
@@ -25,7 +25,7 @@ std::string caption_of(const std::string& image) {
 
 class JournalTest : public testing::Test {
  protected:
-  Result<Journal> open(const JobSettings& settings = kSettings) const {
+  Result<Journal> open(const JobSettings& settings = kOfOneModel) const {
     return Journal::open(path_, settings);
   }
   std::string text() const { return *read_text_file(path_); }
@@ -68,7 +68,7 @@ TEST_F(JournalTest, IsReadBackAsItWasWritten) {
   const std::string before = text();
   auto journal = open();
   ASSERT_TRUE(journal.ok());
-  EXPECT_EQ(journal->settings(), kSettings);
+  EXPECT_EQ(journal->settings(), kOfOneModel);
   EXPECT_THAT(journal->plan().images, ElementsAre("a.jpg", "b.jpg", "c.jpg"));
   const JournalEntry* a = journal->find("a.jpg");
   ASSERT_NE(a, nullptr);
@@ -126,13 +126,13 @@ TEST_F(JournalTest, EveryTornEndIsMended) {
 TEST_F(JournalTest, OtherSettingsAreRefusedByName) {
   make();
   const std::string before = text();
-  JobSettings other = kSettings;
+  JobSettings other = kOfOneModel;
   other[1].second = "40";
   const Status refused = open(other).status();
   EXPECT_EQ(refused.code, Code::kInvalid);
   EXPECT_THAT(refused.message, HasSubstr("other settings: max_tokens was 256, is now 40"));
   EXPECT_THAT(refused.hint, HasSubstr("--journal"));
-  other = kSettings;
+  other = kOfOneModel;
   other.emplace_back("seed", "1");
   EXPECT_THAT(open(other).status().message, HasSubstr("seed was none, is now 1"));
   EXPECT_EQ(text(), before);

@@ -14,10 +14,8 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const std::filesystem::path kModel = std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
-
 test::Run bench(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {"bench", "--model", kModel, "-r", "1"});
+  arguments.insert(arguments.begin(), {"bench", "--model", test::demo_model(), "-r", "1"});
   return test::fastvlm(arguments);
 }
 

@@ -24,7 +24,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 const fs::path kPicture = test::golden("preprocess") / "tiny.png";
-const fs::path kModel = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
 
 class Detect : public testing::Test {
  protected:
@@ -171,8 +170,8 @@ TEST_F(Detect, NumbersThatAreNoneNameBothFiles) {
   }
   ASSERT_TRUE(write_safetensors(weights_, tensors).ok());
   expect_error(detect({"a.png"}), 2, "a.png: " + weights_.string() + ": the output of YOLO11 is");
-  expect_error(fastvlm({"caption", "a.png", "--model", kModel, "--detector", weights_}), 2,
-               "a.png: " + weights_.string() + ": the output of YOLO11 is");
+  expect_error(fastvlm({"caption", "a.png", "--model", test::demo_model(), "--detector", weights_}),
+               2, "a.png: " + weights_.string() + ": the output of YOLO11 is");
 }
 
 TEST_F(Detect, PulledWeightsAreFound) {
@@ -184,9 +183,9 @@ TEST_F(Detect, PulledWeightsAreFound) {
 }
 
 TEST_F(Detect, TagsOfACaption) {
-  const std::vector<std::string> base = {"caption",          "a.png",  "--model",      kModel,
-                                         "--json",           "--free", "--max-tokens", "1",
-                                         "--tag-confidence", "0.3"};
+  const std::vector<std::string> base = {
+      "caption", "a.png",        "--model", test::demo_model(), "--json",
+      "--free",  "--max-tokens", "1",       "--tag-confidence", "0.3"};
   const auto caption = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = base;
     arguments.insert(arguments.end(), more.begin(), more.end());

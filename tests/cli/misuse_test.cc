@@ -19,8 +19,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const fs::path kPicture = test::golden("preprocess") / "tiny.png";
-const fs::path kModel = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+const fs::path kTinyPicture = test::golden("preprocess") / "tiny.png";
 
 void expect_refused(const test::Run& run, int code, const std::string& said) {
   EXPECT_EQ(run.code, code) << run.err;
@@ -31,17 +30,17 @@ void expect_refused(const test::Run& run, int code, const std::string& said) {
 TEST(Misuse, AFileNameForgesNoHeading) {
   const test::TemporaryFolder folder;
   const std::string name = "x\n== other.jpg ==\n\x1b[2J";
-  fs::copy_file(kPicture, folder / name);
-  const test::Run run =
-      test::fastvlm({"caption", "--model", kModel, "--free", "--max-tokens", "1", name, kPicture},
-                    {.folder = folder.path()});
+  fs::copy_file(kTinyPicture, folder / name);
+  const test::Run run = test::fastvlm(
+      {"caption", "--model", test::demo_model(), "--free", "--max-tokens", "1", name, kTinyPicture},
+      {.folder = folder.path()});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_THAT(run.out, AllOf(HasSubstr("== x?== other.jpg ==??[2J ==\n"), Not(HasSubstr("\x1b"))));
 }
 
 TEST(Misuse, DumpReplacesNoInput) {
   const test::TemporaryFolder folder;
-  fs::copy_file(kPicture, folder / "own.png");
+  fs::copy_file(kTinyPicture, folder / "own.png");
   const auto before = read_text_file(folder / "own.png");
   expect_refused(test::fastvlm({"dump", "--only", "pixels", "--image", folder / "own.png", "--out",
                                 folder / "own.png"}),
@@ -82,13 +81,13 @@ TEST(Misuse, EvaluateReplacesNoInputAndNoOutputTwice) {
 
 TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
   const test::TemporaryFolder folder;
-  fs::copy_file(kPicture, folder / "tiny.png");
+  fs::copy_file(kTinyPicture, folder / "tiny.png");
   std::ofstream(folder / "set.json")
       << R"({"images": [{"id": 1, "file_name": "tiny.png"}],)"
       << R"( "annotations": [{"id": 1, "image_id": 1, "caption": "a cat"}]})";
   const auto evaluate = [&](const std::string& kept) {
-    return test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--free",
-                          "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0",
+    return test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", test::demo_model(),
+                          "--free", "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0",
                           "--predictions-out", folder / kept});
   };
   std::ofstream(folder / "notes") << "my own notes, without an end of line";
@@ -102,9 +101,9 @@ TEST(Misuse, KeptCaptionsAreTrimmedOnlyWhereTheyAreOurs) {
   std::ofstream(folder / "torn", std::ios::app) << line;
   expect_refused(evaluate("torn"), 2, "expected one caption a picture, found 2");
   const test::Run stored =
-      test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", kModel, "--free",
-                     "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0", "--no-exif",
-                     "--predictions-out", folder / "stored"});
+      test::fastvlm({"evaluate", "--data", folder / "set.json", "--model", test::demo_model(),
+                     "--free", "--max-tokens", "3", "--metrics", "bleu", "--resamples", "0",
+                     "--no-exif", "--predictions-out", folder / "stored"});
   EXPECT_EQ(stored.code, 0) << stored.err;
   expect_refused(evaluate("stored"), 2, "was made with another model, prompt");
 }
@@ -119,37 +118,39 @@ TEST(Misuse, MakeCheckpointReplacesNoCheckpoint) {
 
 TEST(Misuse, SeedsAreWholeNumbers) {
   for (const char* seed : {"--seed=-1", "--seed=18446744073709551616", "--seed=1e3"}) {
-    expect_refused(test::fastvlm({"caption", "--model", kModel, seed, kPicture}), 1,
+    expect_refused(test::fastvlm({"caption", "--model", test::demo_model(), seed, kTinyPicture}), 1,
                    "expected 0 .. 18446744073709551615");
   }
 }
 
 TEST(Misuse, AnEmptyPromptIsNotTheDefault) {
-  expect_refused(test::fastvlm({"caption", "--model", kModel, "--prompt", "", kPicture}), 1,
-                 "--prompt");
+  expect_refused(
+      test::fastvlm({"caption", "--model", test::demo_model(), "--prompt", "", kTinyPicture}), 1,
+      "--prompt");
 }
 
 TEST(Misuse, AnEmptyValueTakesNoOtherArgument) {
-  expect_refused(test::fastvlm({"caption", "--model=", kModel, kPicture}), 1,
+  expect_refused(test::fastvlm({"caption", "--model=", test::demo_model(), kTinyPicture}), 1,
                  "--model=: expected a value");
 }
 
 TEST(Misuse, TokenizersSayWhenTheirInputFails) {
-  const test::Run outside =
-      test::fastvlm({"detokenize", "--tokenizer", kModel}, {.input = "[18446744073709551615]\n"});
+  const test::Run outside = test::fastvlm({"detokenize", "--tokenizer", test::demo_model()},
+                                          {.input = "[18446744073709551615]\n"});
   expect_refused(outside, 2, "stdin: line 1: expected a JSON array of token ids");
-  expect_refused(test::fastvlm({"detokenize", "--tokenizer", kModel}, {.input = "[-1]\n"}), 2,
-                 "ids are not negative");
+  expect_refused(
+      test::fastvlm({"detokenize", "--tokenizer", test::demo_model()}, {.input = "[-1]\n"}), 2,
+      "ids are not negative");
   expect_refused(test::run({"/bin/sh", "-c", "exec \"$0\" tokenize --tokenizer \"$1\" < /",
-                            std::string(FASTVLM_BINARY_DIR) + "/fastvlm", kModel}),
+                            std::string(FASTVLM_BINARY_DIR) + "/fastvlm", test::demo_model()}),
                  2, "stdin: cannot be read: Is a directory");
 }
 
 TEST(Misuse, MoreThreadsThanTheSystemGrants) {
-  const test::Run run =
-      test::run({"/bin/sh", "-c", "ulimit -v 500000; exec \"$0\" \"$@\"",
-                 std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "caption", "--model", kModel,
-                 "--threads", "1024", "--free", "--max-tokens", "1", kPicture});
+  const test::Run run = test::run({"/bin/sh", "-c", "ulimit -v 500000; exec \"$0\" \"$@\"",
+                                   std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "caption",
+                                   "--model", test::demo_model(), "--threads", "1024", "--free",
+                                   "--max-tokens", "1", kTinyPicture});
   expect_refused(run, 2, "the system grants only ");
 }
 
@@ -158,7 +159,7 @@ TEST(Misuse, ALimitOnFilesLeavesNothing) {
   const test::Run run =
       test::run({"/bin/sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\"",
                  std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "dump", "--only", "pixels",
-                 "--image", kPicture, "--out", folder / "out.safetensors"});
+                 "--image", kTinyPicture, "--out", folder / "out.safetensors"});
   expect_refused(run, 2, "File too large");
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }

@@ -16,8 +16,6 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::string kModel = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
-
 TEST(Serve, OtherMachinesNeedAKey) {
   const test::TemporaryFolder folder;
   const test::Run open = test::fastvlm({"serve", "--host", "0.0.0.0", "--port", "0"});
@@ -28,7 +26,9 @@ TEST(Serve, OtherMachinesNeedAKey) {
   const test::Run weak = test::fastvlm({"serve", "--api-key-file", folder / "keys"});
   EXPECT_EQ(weak.code, 2);
   EXPECT_THAT(weak.err, HasSubstr("line 1: expected a key of 16 or more characters"));
-  EXPECT_EQ(test::fastvlm({"serve", "--host", "example.org", "--insecure", "--model", kModel}).code,
+  EXPECT_EQ(test::fastvlm({"serve", "--host", "example.org", "--insecure", "--model",
+                           test::demo_model().string()})
+                .code,
             1);
 }
 
@@ -36,7 +36,8 @@ TEST(Serve, StartsAnswersAndStops) {
   const test::TemporaryFolder folder;
   std::ofstream(folder / "keys") << "0123456789abcdef\n";
   test::Background server({std::string(FASTVLM_BINARY_DIR) + "/fastvlm", "serve", "--port", "0",
-                           "--model", kModel, "--api-key-file", folder / "keys"});
+                           "--model", test::demo_model().string(), "--api-key-file",
+                           folder / "keys"});
   const int port = std::atoi(server.wait_for("http://127.0.0.1:").c_str());
   ASSERT_GT(port, 0);
   EXPECT_EQ(test::ask(port, "GET", "/health").status, 200);

@@ -18,15 +18,15 @@ namespace {
 
 using test::shared;
 
-const char* const kWeights = "weights/yolo11n/yolo11n_merged_fused.safetensors";
+const char* const kFusedWeights = "weights/yolo11n/yolo11n_merged_fused.safetensors";
 
 bool is_absent() {
-  return !std::filesystem::exists(shared(kWeights)) ||
+  return !std::filesystem::exists(shared(kFusedWeights)) ||
          !std::filesystem::exists(shared("goldens/yolo11n/detections.json"));
 }
 
 Detector load(ThreadPool& pool, Arithmetic arithmetic) {
-  const auto weights = read_detector_weights(shared(kWeights));
+  const auto weights = read_detector_weights(shared(kFusedWeights));
   EXPECT_TRUE(weights.ok()) << weights.status().message;
   auto detector = Detector::load(*weights, pool, arithmetic);
   EXPECT_TRUE(detector.ok()) << detector.status().message;
@@ -81,7 +81,7 @@ TEST(YoloGolden, RawOutput) {
 TEST(YoloGolden, WinogradWhereMapsAreLarge) {
   if (is_absent()) GTEST_SKIP();
   ThreadPool pool(2);
-  const auto weights = read_detector_weights(shared(kWeights));
+  const auto weights = read_detector_weights(shared(kFusedWeights));
   ASSERT_TRUE(weights.ok()) << weights.status().message;
   const auto fp32 = read_yolo(*weights, pool, Arithmetic::kF32);
   ASSERT_TRUE(fp32.ok()) << fp32.status().message;

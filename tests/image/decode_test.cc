@@ -25,12 +25,6 @@ using testing::HasSubstr;
 constexpr int kWidth = 26;  // of the pictures in tests/goldens/image
 constexpr int kHeight = 19;
 
-std::string golden_bytes(const std::string& name) {
-  auto text = read_text_file(test::golden("image") / name);
-  EXPECT_TRUE(text.ok()) << text.status().message;
-  return text.ok() ? *text : "";
-}
-
 Result<Image> decode(const std::string& bytes, const DecodeOptions& options = {}) {
   return decode_image(std::as_bytes(std::span(bytes)), "picture", options);
 }
@@ -96,7 +90,7 @@ TEST(Decode, TellsTheFormatByContent) {
       {"24.bmp", ImageFormat::kBmp},        {"make.py", ImageFormat::kUnknown},
   };
   for (const auto& [name, format] : files) {
-    const std::string bytes = golden_bytes(name);
+    const std::string bytes = test::golden_bytes(cat("image/", name));
     EXPECT_EQ(sniff(std::as_bytes(std::span(bytes))), format) << name;
   }
   const test::TemporaryFolder folder;
@@ -123,19 +117,19 @@ TEST(Decode, SaysWhatWasFoundInsteadOfAPicture) {
                  Code::kInvalid, "found a video");
   expect_refusal(decode(std::string(100, '\0')), Code::kInvalid,
                  "found unknown data that begins with 00 00 00 00 00 00 00 00");
-  expect_refusal(decode(golden_bytes("picture.gif")), Code::kUnsupported, "GIF");
+  expect_refusal(decode(test::golden_bytes("image/picture.gif")), Code::kUnsupported, "GIF");
 }
 
 TEST(Decode, RefusesMorePixelsThanAllowed) {
   const DecodeOptions few = {.max_pixels = kWidth * kHeight - 1};
   const DecodeOptions enough = {.max_pixels = kWidth * kHeight};
   for (const auto& [name, crc] : expected_pixels()) {
-    const std::string bytes = golden_bytes(name);
+    const std::string bytes = test::golden_bytes(cat("image/", name));
     expect_refusal(decode(bytes, few), Code::kLimit, "26x19 is 494 pixels");
     EXPECT_TRUE(decode(bytes, enough).ok()) << name;
   }
   for (const char* name : {"picture.heic", "picture.avif"}) {
-    const auto result = decode(golden_bytes(name), few);
+    const auto result = decode(test::golden_bytes(cat("image/", name)), few);
     if (!result.ok() && result.status().code == Code::kUnsupported) continue;
     expect_refusal(result, Code::kLimit, "26x19 is 494 pixels");
   }
@@ -148,23 +142,27 @@ std::string patched(std::string bytes, size_t at, const std::string& with) {
 
 TEST(Decode, RefusesAbsurdSizesBeforeReadingPixels) {
   using namespace std::string_literals;
-  const std::string png = golden_bytes("rgb.png");  // width and height at 16, big-endian
+  const std::string png =
+      test::golden_bytes("image/rgb.png");  // width and height at 16, big-endian
   expect_refusal(decode(patched(png, 16, "\0\0\xEA\x60\0\0\xEA\x60"s)), Code::kLimit,
                  "60000x60000 is 3,600,000,000 pixels");
   expect_refusal(decode(patched(png, 16, "\xFF\xFF\xFF\xFF\0\0\0\1"s)), Code::kLimit,
                  "4294967295x1 pixels, but a side may have at most 65535");
   expect_refusal(decode(patched(png, 16, "\0\0\0\0\0\0\0\1"s)), Code::kInvalid, "0x1 pixels");
 
-  const std::string jpeg = golden_bytes("444.jpg");  // FF C0, length u16, bits, height, width
+  const std::string jpeg =
+      test::golden_bytes("image/444.jpg");  // FF C0, length u16, bits, height, width
   const size_t frame = jpeg.find("\xFF\xC0");
   ASSERT_NE(frame, std::string::npos);
   expect_refusal(decode(patched(jpeg, frame + 5, "\xEA\x60\xEA\x60")), Code::kLimit,
                  "60000x60000 is");
 
-  const std::string webp = golden_bytes("animated.webp");  // VP8X: width and height less 1 at 24
+  const std::string webp =
+      test::golden_bytes("image/animated.webp");  // VP8X: width and height less 1 at 24
   expect_refusal(decode(patched(webp, 24, "\xFE\x3F\0\xFE\x3F\0"s)), Code::kLimit, "16383x16383");
 
-  const std::string bmp = golden_bytes("24.bmp");  // width and height at 18, little-endian
+  const std::string bmp =
+      test::golden_bytes("image/24.bmp");  // width and height at 18, little-endian
   expect_refusal(decode(patched(bmp, 18, "\x60\xEA\0\0\x60\xEA\0\0"s)), Code::kLimit,
                  "60000x60000 is");
   expect_refusal(decode(patched(bmp, 18, "\xFF\xFF\xFF\xFF"s)), Code::kInvalid, "-1x19");
@@ -173,7 +171,7 @@ TEST(Decode, RefusesAbsurdSizesBeforeReadingPixels) {
 
 TEST(Decode, RefusesFilesThatAreCutShort) {
   for (const auto& [name, crc] : expected_pixels()) {
-    const std::string bytes = golden_bytes(name);
+    const std::string bytes = test::golden_bytes(cat("image/", name));
     for (size_t size = 0; size < bytes.size(); ++size) {
       const auto result = decode(bytes.substr(0, size));
       ASSERT_FALSE(result.ok()) << name << " cut to " << size << " bytes";
@@ -199,7 +197,7 @@ void expect_sane(const std::string& bytes, const std::string& what) {
 
 TEST(Decode, SurvivesAnyDamagedByte) {
   for (const auto& [name, crc] : expected_pixels()) {
-    const std::string bytes = golden_bytes(name);
+    const std::string bytes = test::golden_bytes(cat("image/", name));
     for (size_t at = 0; at < bytes.size(); ++at) {
       for (const int mask : {0x01, 0x80, 0xFF}) {
         std::string damaged = bytes;
@@ -212,7 +210,7 @@ TEST(Decode, SurvivesAnyDamagedByte) {
 
 TEST(Decode, SurvivesDamagedHeicAndAvif) {
   for (const std::string name : {"picture.heic", "picture.avif"}) {
-    const std::string bytes = golden_bytes(name);
+    const std::string bytes = test::golden_bytes(cat("image/", name));
     for (size_t at = 0; at < bytes.size(); at += 3) {
       expect_sane(bytes.substr(0, at), name + " cut to " + std::to_string(at));
       std::string damaged = bytes;
@@ -223,7 +221,7 @@ TEST(Decode, SurvivesDamagedHeicAndAvif) {
 }
 
 TEST(Decode, RefusesAJpegOfEndlessScans) {
-  const std::string bytes = golden_bytes("progressive.jpg");
+  const std::string bytes = test::golden_bytes("image/progressive.jpg");
   // The first scan holds the mean colours; writing them again does no harm.
   const size_t first = bytes.find("\xFF\xDA");
   const size_t next = std::min(bytes.find("\xFF\xC4", first), bytes.find("\xFF\xDA", first + 2));

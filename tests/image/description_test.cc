@@ -29,12 +29,6 @@ const char* const kPictures[] = {"420.jpg",         "444.jpg",  "cmyk.jpg",  "gr
                                  "progressive.jpg", "rgb.png",  "grey1.png", "palette.png",
                                  "interlaced.png",  "rgba.png", "rgb16.png"};
 
-std::string golden_bytes(const std::string& name) {
-  auto text = read_text_file(test::golden("image") / name);
-  EXPECT_TRUE(text.ok()) << text.status().message;
-  return text.ok() ? *text : "";
-}
-
 std::span<const std::byte> bytes_of(const std::string& file) {
   return std::as_bytes(std::span(file));
 }
@@ -64,7 +58,7 @@ std::string segment(const std::string& body) {
 
 // A JPEG with these segments behind JFIF's.
 std::string jpeg_with(const std::string& segments) {
-  const std::string file = golden_bytes("444.jpg");
+  const std::string file = test::golden_bytes("image/444.jpg");
   const size_t end = size_t{4} + (size_t{static_cast<unsigned char>(file[4])} << 8 |
                                   static_cast<unsigned char>(file[5]));
   return file.substr(0, end) + segments + file.substr(end);
@@ -94,7 +88,7 @@ TEST_F(Description, IsWrittenAndReplacedAndPixelsStay) {
   const std::string text = "1. A <dog> & \"é\"\n2. at night";
   for (const char* name : kPictures) {
     SCOPED_TRACE(name);
-    const std::string file = golden_bytes(name);
+    const std::string file = test::golden_bytes(cat("image/", name));
     EXPECT_EQ(description_in(file), std::nullopt);
     const std::string first = described(file, text);
     EXPECT_EQ(description_in(first), text);
@@ -146,31 +140,32 @@ TEST_F(Description, WhatWouldBeLostIsRefused) {
 
 TEST_F(Description, OtherFormatsAreRefused) {
   for (const char* name : {"lossy.webp", "24.bmp", "picture.gif", "picture.heic"}) {
-    const Status refused = check_describable(bytes_of(golden_bytes(name)), name);
+    const Status refused =
+        check_describable(bytes_of(test::golden_bytes(cat("image/", name))), name);
     EXPECT_EQ(refused.code, Code::kUnsupported) << name;
     EXPECT_THAT(refused.message, HasSubstr(": captions are written into JPEG and PNG files"));
   }
-  EXPECT_TRUE(check_describable(bytes_of(golden_bytes("rgb.png")), "f").ok());
+  EXPECT_TRUE(check_describable(bytes_of(test::golden_bytes("image/rgb.png")), "f").ok());
 }
 
 TEST_F(Description, AJpegHasRoomForSoMuch) {
   const std::string text(70000, 'a');
   const Status refused =
-      with_description(bytes_of(golden_bytes("444.jpg")), text, "a.jpg").status();
+      with_description(bytes_of(test::golden_bytes("image/444.jpg")), text, "a.jpg").status();
   EXPECT_EQ(refused.code, Code::kLimit);
-  EXPECT_EQ(description_in(described(golden_bytes("rgb.png"), text)), text);
+  EXPECT_EQ(description_in(described(test::golden_bytes("image/rgb.png"), text)), text);
 }
 
 TEST_F(Description, HoldsNoControlCharacters) {
   EXPECT_EQ(as_description("a\x01\r\n\tb\xEF\xBF\xBF\x7F"), "a\n\tb");
   const std::string text = as_description("a\x01 b\r\nc");
-  EXPECT_EQ(description_in(described(golden_bytes("rgb.png"), text)), text);
+  EXPECT_EQ(description_in(described(test::golden_bytes("image/rgb.png"), text)), text);
 }
 
 // Cut at every length and changed at random: an error, or a file.
 TEST_F(Description, HostileFiles) {
   std::minstd_rand random(7);
-  const std::string png = described(golden_bytes("rgb.png"), "x");
+  const std::string png = described(test::golden_bytes("image/rgb.png"), "x");
   const std::string own = xmp_segment(packet_with("<xmp:Rating>4</xmp:Rating>"));
   const std::string jpeg = jpeg_with(own);
   // Of a JPEG only what stands up to its XMP is looked at.

@@ -16,12 +16,6 @@ namespace {
 
 using namespace std::string_literals;
 
-std::string golden_bytes(const std::string& name) {
-  auto text = read_text_file(test::golden("image") / name);
-  EXPECT_TRUE(text.ok()) << text.status().message;
-  return text.ok() ? *text : "";
-}
-
 std::string big_endian(size_t value, size_t bytes) {
   std::string out;
   for (size_t i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));
@@ -117,8 +111,8 @@ TEST(Exif, TurnsLargePicturesPixelByPixel) {
   }
 }
 
-std::string jpeg_with(const std::string& block) {
-  const std::string plain = golden_bytes("444.jpg");
+std::string jpeg_with_exif(const std::string& block) {
+  const std::string plain = test::golden_bytes("image/444.jpg");
   const std::string payload = "Exif\0\0"s + block;
   const std::string other = "http://ns.adobe.com/xap/1.0/\0<x/>"s;  // XMP shares the marker
   return plain.substr(0, 2) + "\xFF\xE1" + big_endian(other.size() + 2, 2) + other + "\xFF\xE1" +
@@ -127,7 +121,7 @@ std::string jpeg_with(const std::string& block) {
 
 // The chunk stands after the pixels, the hardest place to look.
 std::string png_with(const std::string& block) {
-  const std::string plain = golden_bytes("rgb.png");
+  const std::string plain = test::golden_bytes("image/rgb.png");
   const std::string body = "eXIf" + block;
   const size_t checksum =
       crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
@@ -143,7 +137,7 @@ std::string webp_with(const std::string& block) {
   const std::string header =
       chunk("VP8X", "\x08\0\0\0"s + little_endian(26 - 1, 3) + little_endian(19 - 1, 3));
   const std::string body =
-      "WEBP" + header + golden_bytes("lossless.webp").substr(12) + chunk("EXIF", block);
+      "WEBP" + header + test::golden_bytes("image/lossless.webp").substr(12) + chunk("EXIF", block);
   return "RIFF" + little_endian(body.size(), 4) + body;
 }
 
@@ -164,7 +158,7 @@ TEST_P(Orientation, IsAppliedUnlessSwitchedOff) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Jpeg, Orientation, testing::Values(jpeg_with));
+INSTANTIATE_TEST_SUITE_P(Jpeg, Orientation, testing::Values(jpeg_with_exif));
 INSTANTIATE_TEST_SUITE_P(Png, Orientation, testing::Values(png_with));
 INSTANTIATE_TEST_SUITE_P(Webp, Orientation, testing::Values(webp_with));
 

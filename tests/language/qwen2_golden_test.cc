@@ -13,8 +13,8 @@
 namespace fastvlm {
 namespace {
 
-constexpr float kLogits = 2e-4F;
-constexpr float kLogitsAtPosition1000 = 5e-4F;
+constexpr float kLogitsTolerance = 2e-4F;
+constexpr float kLogitsToleranceAtPosition1000 = 5e-4F;
 
 class GoldenFile {
  public:
@@ -75,13 +75,13 @@ TEST_P(Qwen2Golden, ImagePromptMatchesLayerByLayer) {
       {.hidden = [&](int64_t layer, const float* hidden, int64_t count, int64_t width) {
         const std::vector<float> want = golden.floats(cat("mm/hidden_", layer));
         EXPECT_LE(test::largest_difference({hidden, static_cast<size_t>(count * width)}, want),
-                  kLogits)
+                  kLogitsTolerance)
             << "hidden " << layer;
         EXPECT_EQ(layer, layers_seen++);
       }});
   ASSERT_TRUE(status.ok()) << status.message;
   EXPECT_EQ(layers_seen, model.config().layers + 1);
-  EXPECT_LE(test::largest_difference(logits, golden.floats("mm/logits")), kLogits);
+  EXPECT_LE(test::largest_difference(logits, golden.floats("mm/logits")), kLogitsTolerance);
 }
 
 TEST_P(Qwen2Golden, TextPromptMatches) {
@@ -89,7 +89,7 @@ TEST_P(Qwen2Golden, TextPromptMatches) {
   const GoldenFile golden(folder() / "golden_lm.safetensors");
   const std::vector<int32_t> ids = golden.ids("text/input_ids");
   const auto logits = test::logits_of(model, ids, Qwen2::Logits::kAll, pool_);
-  EXPECT_LE(test::largest_difference(logits, golden.floats("text/logits")), kLogits);
+  EXPECT_LE(test::largest_difference(logits, golden.floats("text/logits")), kLogitsTolerance);
 }
 
 TEST_P(Qwen2Golden, PositionsMayStartAtAThousand) {
@@ -104,7 +104,7 @@ TEST_P(Qwen2Golden, PositionsMayStartAtAThousand) {
           .forward(cache, test::embedded(model, ids).data(), n, Qwen2::Logits::kLast, logits, pool_)
           .ok());
   EXPECT_LE(test::largest_difference(logits, golden.floats("text_pos1000/logits_last")),
-            kLogitsAtPosition1000);
+            kLogitsToleranceAtPosition1000);
 }
 
 TEST_P(Qwen2Golden, GreedyAnswersAreEqual) {
@@ -129,7 +129,7 @@ TEST_P(Qwen2Golden, EveryStepOfTheGreedyAnswerMatches) {
   ASSERT_TRUE(model.forward(cache, rows.data(), n, Qwen2::Logits::kLast, logits, pool_).ok());
   for (size_t step = 0; step < ids.size(); ++step) {
     EXPECT_LE(test::largest_difference(logits, std::span(want).subspan(step * vocab, vocab)),
-              kLogits)
+              kLogitsTolerance)
         << "step " << step;
     const auto row = test::embedded(model, {ids[step]});
     ASSERT_TRUE(model.forward(cache, row.data(), 1, Qwen2::Logits::kLast, logits, pool_).ok());
@@ -146,7 +146,7 @@ TEST_P(Qwen2Golden, FourBitExportMatches) {
   const auto text = golden.ids("text_input_ids");
   EXPECT_LE(test::largest_difference(test::logits_of(model, text, Qwen2::Logits::kAll, pool_),
                                      golden.floats("text_logits")),
-            kLogits);
+            kLogitsTolerance);
 
   const std::vector<int32_t> ids = golden.ids("input_ids");
   const std::vector<float> image = golden.floats("projected");
@@ -161,7 +161,7 @@ TEST_P(Qwen2Golden, FourBitExportMatches) {
   std::vector<float> logits;
   ASSERT_TRUE(
       model.forward(cache, rows.data(), cache.capacity(), Qwen2::Logits::kAll, logits, pool_).ok());
-  EXPECT_LE(test::largest_difference(logits, golden.floats("logits")), kLogits);
+  EXPECT_LE(test::largest_difference(logits, golden.floats("logits")), kLogitsTolerance);
   EXPECT_EQ(greedy_ids(model, rows, 16, pool_), golden.ids("greedy_ids"));
 }
 

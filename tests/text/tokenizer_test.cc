@@ -73,16 +73,16 @@ TEST(Tokenizer, EncodesByHand) {
 }
 
 TEST(Tokenizer, WithoutNormalizerTextStaysAsItIs) {
-  auto json = test::small_tokenizer();
-  json["normalizer"] = nullptr;
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  auto small = test::small_tokenizer();
+  small["normalizer"] = nullptr;
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   EXPECT_THAT(*tokenizer->encode("e\u0301", Trust::kUser), ElementsAre('e', 0xCC, 0x81));
 }
 
 TEST(Tokenizer, LongestAddedTokenWins) {
-  auto json = test::small_tokenizer();
-  json["added_tokens"].push_back({{"id", 400}, {"content", "<|im_end|>!"}, {"special", false}});
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  auto small = test::small_tokenizer();
+  small["added_tokens"].push_back({{"id", 400}, {"content", "<|im_end|>!"}, {"special", false}});
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
   EXPECT_THAT(*tokenizer->encode("<|im_end|>!<|im_end|>", Trust::kTrusted), ElementsAre(400, kEnd));
   EXPECT_TRUE(tokenizer->is_added(400));
@@ -93,12 +93,12 @@ TEST(Tokenizer, LongestAddedTokenWins) {
 }
 
 TEST(Tokenizer, ThousandsOfAddedTokensWithOnePrefix) {
-  auto json = test::small_tokenizer();
+  auto small = test::small_tokenizer();
   for (int i = 0; i < 4000; ++i) {
-    json["added_tokens"].push_back(
+    small["added_tokens"].push_back(
         {{"id", 400 + i}, {"content", "<|reserved_" + std::to_string(i)}, {"special", true}});
   }
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
   std::string text;
   std::vector<TokenId> expected;
@@ -111,21 +111,21 @@ TEST(Tokenizer, ThousandsOfAddedTokensWithOnePrefix) {
 }
 
 TEST(Tokenizer, AddedTokensMayAlsoStandInTheVocabulary) {
-  auto json = test::small_tokenizer();
-  json["model"]["vocab"]["<|im_end|>"] = kEnd;
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  auto small = test::small_tokenizer();
+  small["model"]["vocab"]["<|im_end|>"] = kEnd;
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
   EXPECT_EQ(tokenizer->find("<|im_end|>"), kEnd);
 }
 
 TEST(Tokenizer, MergesMayBePairs) {
-  auto json = test::small_tokenizer();
-  for (auto& merge : json["model"]["merges"]) {
+  auto small = test::small_tokenizer();
+  for (auto& merge : small["model"]["merges"]) {
     const auto text = merge.get<std::string>();
     const size_t space = text.find(' ');
     merge = {text.substr(0, space), text.substr(space + 1)};
   }
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;
   EXPECT_THAT(*tokenizer->encode("hello hello", Trust::kUser), ElementsAre(259, 260));
 }
@@ -251,9 +251,9 @@ TEST(Conversation, QuestionsEndNoTurnAndNameNoImage) {
 }
 
 TEST(Conversation, NeedsItsTokens) {
-  auto json = test::small_tokenizer();
-  json["added_tokens"].erase(2);
-  const auto tokenizer = Tokenizer::from_json(json.dump(), "small");
+  auto small = test::small_tokenizer();
+  small["added_tokens"].erase(2);
+  const auto tokenizer = Tokenizer::from_json(small.dump(), "small");
   const auto ids = conversation_ids(*tokenizer, "x", PromptOrder::kImageFirst);
   EXPECT_EQ(ids.status().code, Code::kInvalid);
   EXPECT_NE(ids.status().message.find("<|im_end|>"), std::string::npos);

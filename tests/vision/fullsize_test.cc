@@ -17,7 +17,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr double kTolerance = 5e-4;  // absolute
+constexpr double kFullSizeTolerance = 5e-4;  // absolute
 
 struct FullSize {
   const char* name;  // of the golden's tensors
@@ -118,7 +118,7 @@ class FullSizeTower : public testing::TestWithParam<FullSize> {
   void expect_close_to(const std::string& key, const std::vector<float>& ours) const {
     const std::vector<float> expected = reference(key);
     ASSERT_EQ(ours.size(), expected.size()) << key;
-    test::expect_close(ours.data(), expected, kTolerance, 0.0, key);
+    test::expect_close(ours.data(), expected, kFullSizeTolerance, 0.0, key);
   }
 
   std::optional<SafetensorsFile> golden_;

@@ -10,7 +10,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr double kTolerance = 1e-4;
+constexpr double kProjectorTolerance = 1e-4;
 
 class ProjectorGolden : public testing::TestWithParam<const char*> {};
 
@@ -34,8 +34,8 @@ TEST_P(ProjectorGolden, FourBits) {
   ASSERT_EQ(projector->input_width(), tokens.width);
   const Tokens ours = projector->project(tokens, pool);
   ASSERT_EQ((std::vector{ours.count, ours.width}), projected.shape);
-  test::expect_close(ours.values.data(), *to_floats(projected, "projected"), kTolerance, kTolerance,
-                     "projected");
+  test::expect_close(ours.values.data(), *to_floats(projected, "projected"), kProjectorTolerance,
+                     kProjectorTolerance, "projected");
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ProjectorGolden, testing::Values("hd_tied", "s0_untied"),
