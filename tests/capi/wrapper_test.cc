@@ -9,18 +9,18 @@
 
 namespace {
 
-const std::string kSource = FASTVLM_SOURCE_DIR;
-const std::string kCat = kSource + "/examples/cat-city-midday.jpg";
+const std::string kToyModel = FASTVLM_SOURCE_DIR "/models/demo";
+const std::string kToyCat = FASTVLM_SOURCE_DIR "/examples/cat-city-midday.jpg";
 
 TEST(Wrapper, DescribesAndTellsSections) {
-  fastvlm::Session session{fastvlm::Model(kSource + "/models/demo")};
+  fastvlm::Session session{fastvlm::Model(kToyModel)};
   std::string streamed;
   fastvlm::Request request;
   request.on_text = [&](std::string_view piece) {
     streamed += piece;
     return true;
   };
-  const fastvlm::Result result = session.describe_file(kCat, request);
+  const auto result = session.describe_file(kToyCat, request);
   EXPECT_EQ(result.text(), streamed);
   EXPECT_EQ(result.finish_reason(), "stop");
   ASSERT_EQ(result.sections().size(), 7U);
@@ -32,23 +32,23 @@ TEST(Wrapper, DescribesAndTellsSections) {
 }
 
 TEST(Wrapper, ThrowsWhatCallbacksThrowAndCancels) {
-  const fastvlm::Model model(kSource + "/models/demo");
+  const fastvlm::Model model(kToyModel);
   fastvlm::Session session(model);
   fastvlm::Request request;
   request.on_progress = [](fastvlm_stage, int64_t) -> bool { throw std::out_of_range("mine"); };
-  EXPECT_THROW(session.describe_file(kCat, request), std::out_of_range);
+  EXPECT_THROW(session.describe_file(kToyCat, request), std::out_of_range);
   fastvlm::CancelToken token;
   token.cancel();
   request.on_progress = nullptr;
   request.cancel = &token;
   try {
-    session.describe_file(kCat, request);
+    session.describe_file(kToyCat, request);
     FAIL() << "expected an error";
   } catch (const fastvlm::Error& problem) {
     EXPECT_EQ(problem.status(), FASTVLM_INTERRUPTED);
   }
   token.reset();
-  EXPECT_FALSE(session.describe_file(kCat, request).text().empty());
+  EXPECT_FALSE(session.describe_file(kToyCat, request).text().empty());
 }
 
 TEST(Wrapper, ErrorsCarryStatusAndHint) {
