@@ -16,7 +16,7 @@ std::vector<std::string> spellings(const CLI::Option& option) {
 }
 
 // In single quotes, which bash and zsh read alike.
-std::string quoted(std::string_view text) {
+std::string single_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -37,7 +37,7 @@ std::string command_names(const CLI::App& program, const std::string& separator)
   std::string out;
   for (const ManualCommand& command : all_commands(program)) {
     if (command.app == &program) continue;
-    out += cat(out.empty() ? "" : separator, quoted(command.name));
+    out += cat(out.empty() ? "" : separator, single_quoted(command.name));
   }
   return out;
 }
@@ -51,7 +51,7 @@ std::string choice_cases(const CLI::App& program, const std::string& before,
       const std::vector<std::string> choices = choices_of(*option);
       if (choices.empty()) continue;
       for (const std::string& spelling : spellings(*option)) {
-        out += cat("    ", quoted(cat(command.name, " ", spelling)), ") ", before,
+        out += cat("    ", single_quoted(cat(command.name, " ", spelling)), ") ", before,
                    joined(choices, " "), after, "\n");
       }
     }
@@ -72,8 +72,8 @@ std::string bash_completions(const CLI::App& program) {
     for (const CLI::App* app : command.app->get_subcommands(nullptr)) {
       below += cat(" ", app->get_name());
     }
-    words += cat("    ", quoted(command.name), ") options=", quoted(trimmed(options)),
-                 " commands=", quoted(trimmed(below)), " ;;\n");
+    words += cat("    ", single_quoted(command.name), ") options=", single_quoted(trimmed(options)),
+                 " commands=", single_quoted(trimmed(below)), " ;;\n");
   }
   return cat(
       "# fastvlm's completions for bash, made by `fastvlm dev completions bash`.\n"
@@ -102,11 +102,11 @@ std::string zsh_completions(const CLI::App& program) {
     for (size_t at = 0; (at = name.find(':', at)) != std::string::npos; at += 2) {
       name.insert(at, "\\");
     }
-    return cat(" ", quoted(cat(name, ":", description)));
+    return cat(" ", single_quoted(cat(name, ":", description)));
   };
   std::string words;
   for (const ManualCommand& command : all_commands(program)) {
-    words += cat("    ", quoted(command.name), ")\n      options=(");
+    words += cat("    ", single_quoted(command.name), ")\n      options=(");
     for (const CLI::Option* option : command.app->get_options()) {
       for (const std::string& spelling : spellings(*option)) {
         words += entry(spelling, option->get_description());

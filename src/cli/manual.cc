@@ -30,7 +30,7 @@ std::string roff(const std::string& text) {
 
 // "--model TEXT [0.5]", as --help shows it.
 std::string signature(const CLI::Option& option) {
-  std::string text = option.get_name(option.get_positional());
+  std::string text = option.get_name(option.get_positional(), true);
   if (!option.get_option_text().empty()) return cat(text, " ", option.get_option_text());
   if (option.get_type_size() == 0) return text;
   const std::string type = option.get_type_name();
