@@ -24,11 +24,14 @@ function(fastvlm_compile_together target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${FASTVLM_PCH} UNITY_BUILD_BATCH_SIZE 7)
 endfunction()
 
-# fastvlm_room(<room> [TOGETHER] [LINK <targets>...]): src/<room>/*.cc as a library; LINK names the rooms and packages it may
-# use. TOGETHER as above.
+# fastvlm_room(<room> [TOGETHER] [ONLY <files>...] [LINK <targets>...]): src/<room>/*.cc as a library, or some of them; LINK
+# names the rooms and packages it may use. TOGETHER as above.
 function(fastvlm_room room)
-  cmake_parse_arguments(ARG "TOGETHER" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "" "ONLY;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(ARG_ONLY)
+    set(sources ${ARG_ONLY})
+  endif()
   if(NOT sources)
     add_library(fastvlm_${room} INTERFACE)
     return()

@@ -14,9 +14,11 @@ PACKAGES_CHECK=(
   clang clang-format clang-tidy libclang-rt-14-dev
   chromium chromium-driver
   openmpi-bin libopenmpi-dev
+  abigail-tools python3 zsh fish
 )
 PACKAGES_LONG=(
   slurmctld slurmd slurm-client munge
+  debootstrap dpkg-dev
 )
 
 # install_missing PACKAGE...: installs through apt what dpkg does not know, with sudo where needed, and says so.

@@ -241,6 +241,9 @@ Result<Caption> Session::caption(const Image& image, const CaptionRequest& reque
   FASTVLM_ASSIGN(Prompt prompt, prepare(request));
   Caption caption;
   FASTVLM_ASSIGN(const Tokens projected, encode(image, caption.timings));
+  if (request.on_seen && !request.on_seen()) {
+    return error(Code::kInterrupted, "the caller asked to stop before the answer began");
+  }
   Stopwatch watch;
   FASTVLM_ASSIGN(const auto language,
                  compute_.alone([&](ThreadPool& pool) { return engine_->language(pool); }));

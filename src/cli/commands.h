@@ -12,6 +12,9 @@ namespace fastvlm::cli {
 
 using Command = std::function<Exit()>;
 
+// All that this build has, in the order of --help.
+void add_commands(CLI::App& program, Command& chosen);
+
 void add_caption(CLI::App& program, Command& chosen);
 void add_merge_results(CLI::App& program, Command& chosen);
 void add_watch(CLI::App& program, Command& chosen);

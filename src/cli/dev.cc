@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/find_model.h"
 #include "cli/flags.h"
+#include "cli/manual.h"
 #include "cli/outputs.h"
 #include "formats/hashed_checkpoint.h"
 #include "language/draft_table.h"
@@ -95,12 +96,37 @@ void add_learn_drafts(CLI::App& dev, Command& chosen) {
   learn->callback([command, &chosen] { chosen = [command] { return command->run(); }; });
 }
 
+// Both are read off the program's own tree of commands, by the build.
+void add_manual(const CLI::App& program, CLI::App& dev, Command& chosen) {
+  CLI::App* man = dev.add_subcommand("man", "Print the manual page");
+  const auto print_all = [](const std::string& text) {
+    const Status status = print(text);
+    return status.ok() ? kDone : report(status);
+  };
+  man->callback([&program, &chosen, print_all] {
+    chosen = [&program, print_all] { return print_all(manual_page(program)); };
+  });
+  auto shell = std::make_shared<std::string>();
+  CLI::App* completions =
+      dev.add_subcommand("completions", "Print what a shell needs to complete commands");
+  completions->add_option("shell", *shell, "Which")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->required();
+  completions->callback([&program, &chosen, print_all, shell] {
+    chosen = [&program, print_all, shell] {
+      if (*shell == "bash") return print_all(bash_completions(program));
+      return print_all(*shell == "zsh" ? zsh_completions(program) : fish_completions(program));
+    };
+  });
+}
+
 }  // namespace
 
 void add_dev(CLI::App& program, Command& chosen) {
   CLI::App* dev = program.add_subcommand("dev", "Tools for work on the program itself");
   dev->require_subcommand(1);
   add_learn_drafts(*dev, chosen);
+  add_manual(program, *dev, chosen);
   auto command = std::make_shared<MakeCheckpointCommand>();
   CLI::App* make = dev->add_subcommand(
       "make-checkpoint",

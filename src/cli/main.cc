@@ -38,26 +38,7 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", cat("fastvlm ", program_version()));
   program.require_subcommand(1);
   Command chosen;
-  add_caption(program, chosen);
-  add_merge_results(program, chosen);
-  add_watch(program, chosen);
-  add_detect(program, chosen);
-  add_predict(program, chosen);
-  add_info(program, chosen);
-  add_doctor(program, chosen);
-  add_tokenize(program, chosen);
-  add_dump(program, chosen);
-  add_pull(program, chosen);
-  add_evaluate(program, chosen);
-  add_rate(program, chosen);
-  add_serve(program, chosen);
-  add_train(program, chosen);
-  add_card(program, chosen);
-  add_bench(program, chosen);
-  add_merge(program, chosen);
-  add_quantize(program, chosen);
-  add_dataset(program, chosen);
-  add_dev(program, chosen);
+  add_commands(program, chosen);
   if (const Status status = check_empty_values(argc, argv); !status.ok()) return report(status);
   try {
     program.parse(argc, argv);

@@ -16,9 +16,9 @@ namespace fastvlm {
 namespace {
 
 const std::map<std::string, int> kFloors = {
-    {"cli", 5},      {"serve", 5}, {"caption", 4}, {"train", 4},    {"dataset", 4}, {"evaluate", 4},
-    {"quantize", 4}, {"hub", 4},   {"vision", 3},  {"language", 3}, {"detect", 3},  {"formats", 2},
-    {"image", 2},    {"text", 2},  {"kernels", 1}, {"base", 0}};
+    {"cli", 5},      {"serve", 5},    {"capi", 5}, {"caption", 4}, {"train", 4},    {"dataset", 4},
+    {"evaluate", 4}, {"quantize", 4}, {"hub", 4},  {"vision", 3},  {"language", 3}, {"detect", 3},
+    {"formats", 2},  {"image", 2},    {"text", 2}, {"kernels", 1}, {"base", 0}};
 
 // Doors between rooms of one floor.
 const std::set<std::pair<std::string, std::string>> kDoors = {
