@@ -19,9 +19,12 @@ function(fastvlm_precompile target)
 endfunction()
 
 # fastvlm_compile_together(<target>): several files at a time, in a third of the time: what their headers bring is compiled
-# once. FASTVLM_PCH=OFF compiles each by itself.
+# once. To come after the target's warnings: a local name may be that of another file. FASTVLM_PCH=OFF compiles each by itself.
 function(fastvlm_compile_together target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FASTVLM_PCH} UNITY_BUILD_BATCH_SIZE 7)
+  if(FASTVLM_PCH)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 7)
+    target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)
+  endif()
 endfunction()
 
 # fastvlm_room(<room> [TOGETHER] [ONLY <files>...] [LINK <targets>...]): src/<room>/*.cc as a library, or some of them; LINK
@@ -37,11 +40,11 @@ function(fastvlm_room room)
     return()
   endif()
   add_library(fastvlm_${room} STATIC ${sources})
+  target_include_directories(fastvlm_${room} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  target_compile_options(fastvlm_${room} PRIVATE ${FASTVLM_WARNINGS})
   if(ARG_TOGETHER)
     fastvlm_compile_together(fastvlm_${room})
   endif()
-  target_include_directories(fastvlm_${room} PUBLIC ${PROJECT_SOURCE_DIR}/src)
-  target_compile_options(fastvlm_${room} PRIVATE ${FASTVLM_WARNINGS})
   target_link_libraries(fastvlm_${room} PUBLIC ${ARG_LINK})
 endfunction()
 
@@ -71,11 +74,11 @@ function(fastvlm_room_test room)
     return()
   endif()
   add_executable(${room}_test ${sources})
+  target_include_directories(${room}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(${room}_test PRIVATE ${FASTVLM_WARNINGS} ${FASTVLM_QUICK_COMPILE})
   if(NOT ARG_SEPARATE)
     fastvlm_compile_together(${room}_test)
   endif()
-  target_include_directories(${room}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_options(${room}_test PRIVATE ${FASTVLM_WARNINGS} ${FASTVLM_QUICK_COMPILE})
   target_compile_definitions(${room}_test PRIVATE FASTVLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                   FASTVLM_BINARY_DIR="${CMAKE_BINARY_DIR}")
   target_link_libraries(${room}_test PRIVATE $<TARGET_NAME_IF_EXISTS:fastvlm_${room}> ${ARG_LINK} GTest::gmock GTest::gtest_main)
