@@ -216,6 +216,8 @@ const KernelTable* reference_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* avx512_vnni_kernels();
+const KernelTable* neon_kernels();
+const KernelTable* neon_dotprod_kernels();
 
 // The product of x and all of W by the calling thread alone, for drivers that split by rows.
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,

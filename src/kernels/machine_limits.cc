@@ -98,10 +98,9 @@ double multiply_add_loop(int64_t rounds) {
 }
 
 void read_all(std::span<const uint64_t> data) {
-  volatile uint64_t keep = 0;
   uint64_t sum = 0;
   for (const uint64_t value : data) sum ^= value;
-  keep = sum;
+  [[maybe_unused]] volatile uint64_t keep = sum;
 }
 
 #endif

@@ -43,7 +43,7 @@ TEST(Bench, OneRowForEveryTestThreadCountAndPrecision) {
 }
 
 TEST(Bench, TablesAndCards) {
-  const test::Run table = bench({"-p", "8", "-n", "2"});
+  const test::Run table = bench({"-p", "8", "-n", "2", "--precision", "int8"});
   EXPECT_EQ(table.code, 0) << table.err;
   EXPECT_THAT(table.out, HasSubstr("| prompt 8 | int8 |"));
   const test::Run csv = bench({"-p", "8", "-n", "2", "--csv"});

@@ -164,5 +164,20 @@ TEST(Misuse, ALimitOnFilesLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
+// What was asked for is done, but nobody should have to guess why it takes so long.
+TEST(Misuse, PrecisionWithoutInstructionsIsTold) {
+  const std::vector<std::string> caption = {"caption",      "--isa", "avx2",       "--free",
+                                            "--max-tokens", "1",     kTinyPicture, "--precision"};
+  std::vector<std::string> int8 = caption;
+  int8.emplace_back("int8");
+  const test::Run slow = test::fastvlm(int8);
+  if (slow.code == 1) GTEST_SKIP() << slow.err;  // this processor has not even AVX2
+  EXPECT_EQ(slow.code, 0) << slow.err;
+  EXPECT_THAT(slow.err, HasSubstr("many times slower than at fp32"));
+  std::vector<std::string> automatic = caption;
+  automatic.emplace_back("auto");
+  EXPECT_THAT(test::fastvlm(automatic).err, testing::Not(HasSubstr("slower")));
+}
+
 }  // namespace
 }  // namespace fastvlm
