@@ -13,7 +13,7 @@ static int failed(void) {
   return 2;
 }
 
-/* The bar moves with each token of the answer. */
+/* Counts the tokens of the answer on one line. */
 static int on_progress(fastvlm_stage stage, int64_t tokens, void* user_data) {
   (void)user_data;
   if (stage == FASTVLM_STAGE_TOKEN) fprintf(stderr, "\r%lld tokens", (long long)tokens);
