@@ -57,7 +57,7 @@ TEST(Manual, ProgramPrintsBoth) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const auto run = test::fastvlm({"dev", "completions", shell});
     EXPECT_EQ(run.code, 0);
-    EXPECT_THAT(run.out, HasSubstr("--max-tokens"));
+    EXPECT_THAT(run.out, HasSubstr("max-tokens"));
   }
   EXPECT_EQ(test::fastvlm({"dev", "completions", "csh"}).code, 1);
 }
