@@ -55,8 +55,8 @@ struct CaptionRequest {
   // caption's text. Returning false ends the answer. Under a schema a section comes when it is
   // finished, with beams the whole answer at the end.
   std::function<bool(std::string_view piece)> on_text = {};
-  // Called once the picture's tokens are known, before the prompt is read; false ends the work there
-  // with kInterrupted.
+  // Called once the picture's tokens are known, before the prompt is read; false ends the work
+  // there with kInterrupted.
   std::function<bool()> on_seen = {};
   // Asked before each token is computed: false ends the answer at once (a caller who left, a time
   // that is over). Not with beams.
