@@ -19,7 +19,8 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp "$package" "$root/fastvlm.deb"
 chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends /fastvlm.deb >"$work/apt.log" 2>&1 ||
   { tail -n 20 "$work/apt.log" >&2; exit 1; }
-chroot "$root" fastvlm caption /usr/share/fastvlm/examples/cat-city-midday.jpg >"$work/caption"
+# A bare root has no /proc, by which the program would find the demo model.
+chroot "$root" fastvlm caption --model /usr/share/fastvlm/models/demo /usr/share/fastvlm/examples/cat-city-midday.jpg >"$work/caption"
 cat "$work/caption"
 [ "$(wc -l <"$work/caption")" -eq 7 ]
 [ -z "$(chroot "$root" ldd /usr/bin/fastvlm | grep 'not found')" ]
