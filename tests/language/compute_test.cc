@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <barrier>
+#include <chrono>
+#include <latch>
 #include <thread>
 
 #include "language/decoding.h"
@@ -65,17 +67,25 @@ TEST(SharedPool, PassesAreShared) {
   constexpr int kRounds = 50;
   std::barrier round(kSessions);
   std::vector<std::thread> threads;
-  for (int i = 0; i < kSessions; ++i) {
-    threads.emplace_back([&, i] {
-      KvCache cache(model.config(), kRounds);
-      const std::vector<float> row = prompt_rows(model, 1, i);
-      std::vector<float> logits(static_cast<size_t>(model.config().vocab_size));
-      for (int j = 0; j < kRounds; ++j) {
-        round.arrive_and_wait();
-        EXPECT_TRUE(shared.forward(model, cache, row.data(), 1, 1, logits.data()).ok());
-      }
-    });
-  }
+  std::latch ready(kSessions);
+  // They come while the pool is held, and wait: on a slow machine each could else be done before
+  // the next one comes, in every round.
+  shared.alone([&](ThreadPool&) {
+    for (int i = 0; i < kSessions; ++i) {
+      threads.emplace_back([&, i] {
+        KvCache cache(model.config(), kRounds);
+        const std::vector<float> row = prompt_rows(model, 1, i);
+        std::vector<float> logits(static_cast<size_t>(model.config().vocab_size));
+        ready.count_down();
+        for (int j = 0; j < kRounds; ++j) {
+          round.arrive_and_wait();
+          EXPECT_TRUE(shared.forward(model, cache, row.data(), 1, 1, logits.data()).ok());
+        }
+      });
+    }
+    ready.wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(shared.counts().rows, kSessions * kRounds);
   EXPECT_LT(shared.counts().passes, kSessions * kRounds);
