@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "cli/failures.h"
 #include "cli/folder_watch.h"
 #include "cli/outputs.h"
 #include "cli/progress.h"
@@ -17,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-
-constexpr size_t kMostFailuresShown = 100;
 
 std::string pictures_text(size_t count) {
   return cat(with_thousands(static_cast<long long>(count)), count == 1 ? " picture" : " pictures");
@@ -41,14 +40,9 @@ std::string summary(const JobCounts& counts, double seconds) {
              " a caption", parts);
 }
 
-void list_failures(const std::vector<JobFailure>& failures, const fs::path& journal) {
-  for (size_t i = 0; i < failures.size() && i < kMostFailuresShown; ++i) {
-    const JobFailure& failure = failures[i];
-    const bool named = failure.why.message.find(failure.image) != std::string::npos;
-    note(cat("failed: ", named ? "" : failure.image + ": ", failure.why.message));
-  }
-  if (failures.size() > kMostFailuresShown) {
-    note(cat("and ", with_thousands(static_cast<long long>(failures.size() - kMostFailuresShown)),
+void tell_failures(const std::vector<JobFailure>& failures, const fs::path& journal) {
+  if (const size_t more = list_failures(failures); more > 0) {
+    note(cat("and ", with_thousands(static_cast<long long>(more)),
              " more; the lines with \"error\" in ", journal.string(), " have them all"));
   }
   if (!failures.empty()) note("the same command tries these again");
@@ -77,7 +71,7 @@ Exit exit_of(const JobCounts& counts) {
 Exit conclude(const Job& job, const Status& end, double seconds, const fs::path& journal,
               bool quiet) {
   if (!quiet) note(summary(job.counts(), seconds));
-  list_failures(job.failures(), journal);
+  tell_failures(job.failures(), journal);
   if (end.ok()) return exit_of(job.counts());
   return report(end);
 }
@@ -265,7 +259,7 @@ Exit rewrite_from_journal(const OutputFlags& flags, const SelectionFlags& select
   if (end.ok()) end = job.write_all(images);
   if (end.ok()) end = make_gallery(*files, *journal, pictures);
   if (!end.ok()) return report(end);
-  list_failures(job.failures(), path);
+  tell_failures(job.failures(), path);
   if (!flags.quiet()) {
     note(cat(pictures_text(pictures.size()), " written from ", path.string()));
     if (const size_t missing = images.size() - pictures.size(); missing > 0) {

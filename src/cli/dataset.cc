@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fastvlm dataset: making, checking and describing sets of pictures and conversations.
 #include "cli/dataset_commands.h"
+#include "cli/failures.h"
 #include "cli/flags.h"
 #include "cli/outputs.h"
 
@@ -8,8 +9,6 @@ namespace fastvlm::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr size_t kMostListed = 100;
 
 Json counts_json(const SplitSamples& samples) {
   Json counts = Json::object();
@@ -23,17 +22,6 @@ std::string counts_text(const SplitSamples& samples) {
     text += cat(i > 0 ? ", " : "", samples[i].size(), " ", kSplitNames[i]);
   }
   return text;
-}
-
-void list_failures(const std::vector<SampleFailure>& failures) {
-  for (size_t i = 0; i < failures.size() && i < kMostListed; ++i) {
-    const SampleFailure& failure = failures[i];
-    const bool named = failure.why.message.find(failure.image) != std::string::npos;
-    note(cat("failed: ", named ? "" : failure.image + ": ", failure.why.message));
-  }
-  if (failures.size() > kMostListed) {
-    note(cat("and ", failures.size() - kMostListed, " more"));
-  }
 }
 
 }  // namespace
@@ -66,7 +54,7 @@ std::string shares_text(const SplitShares& shares) {
 Exit finish_dataset(const DatasetOutput& output, const SplitSamples& samples,
                     const DatasetSettings& settings, const std::vector<SampleFailure>& failures,
                     const Json& left_out) {
-  list_failures(failures);
+  if (const size_t more = list_failures(failures); more > 0) note(cat("and ", more, " more"));
   size_t made = 0;
   for (const auto& split : samples) made += split.size();
   if (made == 0) {

@@ -15,7 +15,7 @@ using nlohmann::json;
 TEST(GalleryPage, ShowsAndFinds) {
   if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
   const test::TemporaryFolder folder;
-  const std::string model = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
+  const std::string model = test::demo_model();
   std::filesystem::create_directories(folder / "p");
   std::filesystem::copy_file(test::golden("preprocess/portrait.png"), folder / "p/one.png");
   std::filesystem::copy_file(test::golden("preprocess/landscape.png"), folder / "p/two <b>.png");
@@ -44,7 +44,7 @@ TEST(GalleryPage, ShowsAndFinds) {
 TEST(GalleryPage, MarksWhatNobodySaw) {
   if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
   const test::TemporaryFolder folder;
-  const std::string model = std::string(FASTVLM_SOURCE_DIR) + "/models/demo";
+  const std::string model = test::demo_model();
   std::filesystem::copy_file(
       std::filesystem::path(FASTVLM_SOURCE_DIR) / "examples" / "cat-city-midday.jpg",
       folder / "cat.jpg");

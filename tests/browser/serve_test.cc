@@ -11,6 +11,7 @@
 #include "base/mapped_file.h"
 #include "browser/browser.h"
 #include "cli/program.h"
+#include "support/files.h"
 
 namespace fastvlm {
 namespace {
@@ -25,9 +26,12 @@ class ServePage : public testing::Test {
     browser_ = std::make_unique<test::Browser>();
   }
   void start(const std::vector<std::string>& options) {
-    std::vector<std::string> command = {
-        std::string(FASTVLM_BINARY_DIR) + "/fastvlm",    "serve", "--port", "0", "--model",
-        std::string(FASTVLM_SOURCE_DIR) + "/models/demo"};
+    std::vector<std::string> command = {std::string(FASTVLM_BINARY_DIR) + "/fastvlm",
+                                        "serve",
+                                        "--port",
+                                        "0",
+                                        "--model",
+                                        test::demo_model()};
     command.insert(command.end(), options.begin(), options.end());
     server_ = std::make_unique<test::Background>(command);
     address_ = "http" + server_->wait_for("http");

@@ -17,7 +17,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::filesystem::path kDemo = std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+const std::filesystem::path kDemo = test::demo_model();
 
 EngineOptions options_of(const std::filesystem::path& model, bool draft = true,
                          std::optional<std::filesystem::path> drafts = {}) {

@@ -26,7 +26,7 @@ std::vector<std::filesystem::path> example_pictures() {
 std::vector<std::string> captions(std::optional<Arithmetic> tower, Arithmetic language) {
   ThreadPool pool(2);
   EngineOptions options;
-  options.model = std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+  options.model = test::demo_model();
   options.vision = tower;
   options.language = language;
   const auto engine = Engine::load(options, pool);

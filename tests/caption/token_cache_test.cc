@@ -183,7 +183,7 @@ class Reuse : public testing::Test {
   std::shared_ptr<const Engine> load(Arithmetic language = Arithmetic::kInt8,
                                      TokenCacheOptions cache = {}, bool keep_tower = true) {
     EngineOptions options;
-    options.model = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+    options.model = test::demo_model();
     options.language = language;
     options.token_cache = std::move(cache);
     options.keep_tower = keep_tower;
@@ -248,7 +248,7 @@ TEST_F(Reuse, TokensOnDiskNeedNoTower) {
   }
   // What the tower sees, or how it computes, is another: nothing is known.
   EngineOptions other;
-  other.model = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+  other.model = test::demo_model();
   other.token_cache = cache;
   other.image_size = 128;
   EXPECT_FALSE(Session(*Engine::load(other, pool_), pool_)

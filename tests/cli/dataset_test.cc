@@ -23,7 +23,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-const fs::path kDemo = fs::path(FASTVLM_SOURCE_DIR) / "models" / "demo";
+const fs::path kDemo = test::demo_model();
 
 std::string text(const fs::path& path) {
   const auto read = read_text_file(path);

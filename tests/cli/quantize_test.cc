@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "cli/program.h"
+#include "support/files.h"
 #include "support/tiny_model.h"
 
 namespace fastvlm {
@@ -85,8 +86,7 @@ TEST_F(QuantizeTest, WrongUse) {
   EXPECT_EQ(run({"quantize", "--model", "tiny", "--out", "x", "--bits", "5"}).code, 1);
   EXPECT_EQ(run({"quantize", "--model", "tiny", "--out", "x", "--group", "48"}).code, 1);
   EXPECT_EQ(run({"quantize", "--model", "nowhere", "--out", "x"}).code, 2);
-  const test::Run demo =
-      run({"quantize", "--model", std::string(FASTVLM_SOURCE_DIR) + "/models/demo", "--out", "x"});
+  const test::Run demo = run({"quantize", "--model", test::demo_model(), "--out", "x"});
   EXPECT_EQ(demo.code, 1);
   EXPECT_THAT(demo.err, HasSubstr("is quantised already"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "x"));

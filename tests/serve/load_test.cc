@@ -8,7 +8,6 @@
 #include <mutex>
 #include <thread>
 
-#include "base/base64.h"
 #include "base/cpu.h"
 #include "base/mapped_file.h"
 #include "serve/service.h"
@@ -32,7 +31,7 @@ std::vector<std::pair<std::string, std::string>> requests() {
            std::filesystem::path(FASTVLM_SOURCE_DIR) / "examples")) {
     if (entry.path().extension() != ".jpg") continue;
     const std::string bytes = *read_text_file(entry.path());
-    const std::string uri = cat("data:image/jpeg;base64,", base64(std::as_bytes(std::span(bytes))));
+    const std::string uri = test::jpeg_uri(bytes);
     all.emplace_back("/v1/captions", cat(R"({"image":")", uri, R"("})"));
     for (const char* stream : {"true", "false"}) {
       all.emplace_back("/v1/chat/completions",

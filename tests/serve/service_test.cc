@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/base64.h"
 #include "base/mapped_file.h"
 #include "serve/answers.h"
+#include "support/files.h"
 #include "support/http_client.h"
 
 namespace fastvlm {
@@ -30,12 +30,9 @@ const std::string& photo() {
   return bytes;
 }
 
-std::string as_uri(const std::string& bytes) {
-  return cat("data:image/jpeg;base64,", base64(std::as_bytes(std::span(bytes))));
-}
-
 Json chat(const std::string& question = "", const std::string& bytes = photo()) {
-  Json parts = Json::array({{{"type", "image_url"}, {"image_url", {{"url", as_uri(bytes)}}}}});
+  Json parts =
+      Json::array({{{"type", "image_url"}, {"image_url", {{"url", test::jpeg_uri(bytes)}}}}});
   if (!question.empty()) parts.push_back({{"type", "text"}, {"text", question}});
   return {{"model", "any"},
           {"messages", Json::array({{{"role", "user"}, {"content", std::move(parts)}}})}};
@@ -72,7 +69,7 @@ class ServiceTest : public testing::Test {
   static void SetUpTestSuite() {
     pool_ = new ThreadPool(2);
     EngineOptions options;
-    options.model = kSource / "models" / "demo";
+    options.model = test::demo_model();
     engine_ = new std::shared_ptr<const Engine>(*Engine::load(options, *pool_));
   }
   static void TearDownTestSuite() {
@@ -261,7 +258,7 @@ TEST_F(ServiceTest, ManyAtOnceSayTheSame) {
 
 TEST_F(ServiceTest, CaptionsAsJsonAndAsAForm) {
   start();
-  const test::HttpResult json = post("/v1/captions", {{"image", as_uri(photo())},
+  const test::HttpResult json = post("/v1/captions", {{"image", test::jpeg_uri(photo())},
                                                       {"name", "cat.jpg"},
                                                       {"tags", {"cat (right)"}},
                                                       {"verify_objects", true}});
@@ -294,7 +291,7 @@ TEST_F(ServiceTest, SmallRoutes) {
   EXPECT_EQ(get("/v1/../../../etc/passwd").status, 404);
   EXPECT_EQ(get("//etc/passwd").status, 404);
   EXPECT_EQ(get("/%2e%2e/%2e%2e/etc/passwd").status, 404);
-  const test::HttpResult none = post("/v1/detections", {{"image", as_uri(photo())}});
+  const test::HttpResult none = post("/v1/detections", {{"image", test::jpeg_uri(photo())}});
   EXPECT_EQ(none.status, 404);
   EXPECT_THAT(error_of(none)["message"], HasSubstr("--detector"));
   EXPECT_EQ(test::ask(port(), "POST", "/v1/captions", "Content-Type: text/plain\r\n", "{}").status,
@@ -317,7 +314,7 @@ TEST_F(ServiceTest, DetectionsComeFromTheDetector) {
   };
   start(options);
   const test::HttpResult found =
-      post("/v1/detections", {{"image", as_uri(photo())}, {"name", "x"}});
+      post("/v1/detections", {{"image", test::jpeg_uri(photo())}, {"name", "x"}});
   EXPECT_THAT(found.body, testing::StartsWith("{\"image\": \"x\", \"width\": "));
   EXPECT_EQ(error_of(post("/v1/detections", {{"image", "!"}}))["param"], "image");
 }

@@ -17,6 +17,7 @@
 
 #include "language/guided_decoding.h"
 #include "language/sampler.h"
+#include "support/files.h"
 #include "text/tokenizer.h"
 
 namespace fastvlm::test {
@@ -37,9 +38,7 @@ class GuideFixture : public testing::Test {
     tokenizer_ = std::make_unique<const Tokenizer>(std::move(*tokenizer));
     end_ = *tokenizer_->find("<|im_end|>");
   }
-  void SetUp() override {
-    use(Tokenizer::load(std::filesystem::path(FASTVLM_SOURCE_DIR) / "models" / "demo"));
-  }
+  void SetUp() override { use(Tokenizer::load(demo_model())); }
 
   std::vector<TokenId> ids_of(std::string_view text) const {
     return *tokenizer_->encode(text, Trust::kTrusted);

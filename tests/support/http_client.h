@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <span>
 #include <string>
 
+#include "base/base64.h"
 #include "base/strings.h"
 #include "support/loopback.h"
 
@@ -68,6 +70,11 @@ inline std::string http_request(const std::string& method, const std::string& pa
                                 const std::string& headers = {}, const std::string& body = {}) {
   return cat(method, " ", path, " HTTP/1.1\r\nHost: localhost\r\n", headers,
              body.empty() ? "" : cat("Content-Length: ", body.size(), "\r\n"), "\r\n", body);
+}
+
+// A picture's file as a request's JSON has it.
+inline std::string jpeg_uri(const std::string& bytes) {
+  return cat("data:image/jpeg;base64,", base64(std::as_bytes(std::span(bytes))));
 }
 
 struct HttpResult {
