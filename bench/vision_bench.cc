@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed and accuracy of a tower at each arithmetic, on one picture of noise and ramps:
-//   vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [fp32|bf16|int8]]]
+//   vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [all|fp32|bf16|int8 [ISA]]]]
 // Repetitions of the arithmetics follow each other in turn. Times are of the clock and of the
 // processor (all threads), the least of the repetitions. Errors are against f32: the cosine of the
 // tokens, the same with every channel brought to one size, and the error of the worst channel over
@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "kernels/machine_limits.h"
+#include "kernels/table.h"
 #include "vision/tower.h"
 
 namespace fastvlm {
@@ -109,7 +110,14 @@ void print_errors(const Tokens& found, const Tokens& exact) {
 
 int run(int count, char** arguments) {
   if (count < 3) {
-    std::fprintf(stderr, "vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [fp32|bf16|int8]]]\n");
+    std::fprintf(
+        stderr,
+        "vision_bench CHECKPOINT SIDE [THREADS [REPETITIONS [all|fp32|bf16|int8 [ISA]]]]\n");
+    return 1;
+  }
+  const std::string_view chosen = count > 5 ? arguments[5] : "all";
+  if (const Status status = count > 6 ? select_isa(arguments[6]) : Status(); !status.ok()) {
+    std::fprintf(stderr, "%s\n", status.message.c_str());
     return 1;
   }
   const int64_t side = std::atoi(arguments[2]);
@@ -124,7 +132,7 @@ int run(int count, char** arguments) {
   for (const auto& [name, arithmetic] : {std::pair{"fp32", Arithmetic::kF32},
                                          {"bf16", Arithmetic::kBf16},
                                          {"int8", Arithmetic::kInt8}}) {
-    if (count > 5 && std::string_view(arguments[5]) != name) continue;
+    if (chosen != "all" && chosen != name) continue;
     auto tower = VisionTower::load(*checkpoint, pool, arithmetic);
     if (!tower.ok()) {
       std::fprintf(stderr, "%s\n", tower.status().message.c_str());

@@ -16,7 +16,10 @@ install(FILES ${CMAKE_BINARY_DIR}/fastvlmConfig.cmake ${CMAKE_BINARY_DIR}/fastvl
 
 # pkg-config. What the archive needs stands in Libs.private, not in Requires.private: whoever links the shared library needs
 # none of it.
-set(private_libraries -ljpeg -lpng16 -lwebp -lwebpdemux -lz -lzip -lpcre2-8 -lutf8proc -lcrypto)
+set(private_libraries -ljpeg -lpng16 -lwebp -lwebpdemux -lz -lpcre2-8 -lutf8proc -lcrypto)
+if(FASTVLM_WITH_LIBZIP)
+  list(APPEND private_libraries -lzip)
+endif()
 if(FASTVLM_WITH_HEIF)
   list(APPEND private_libraries -lheif)
 endif()

@@ -11,6 +11,8 @@
 #include <limits>
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 #include "base/strings.h"
@@ -18,12 +20,22 @@
 namespace fastvlm {
 namespace {
 
+#if defined(__x86_64__)
+// Not every compiler's builtins know it. Its registers are those of AVX2.
+bool has_avx_vnni() {
+  constexpr unsigned kBit = 1U << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kBit) != 0;
+}
+#endif
+
 CpuFeatures detect() {
   CpuFeatures found;
 #if defined(__x86_64__)
   // These builtins read XGETBV as well: a set counts only where the system saves its registers.
   __builtin_cpu_init();
   found.avx2_fma = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+  found.avx_vnni = found.avx2_fma && has_avx_vnni();
   found.avx512 = __builtin_cpu_supports("avx512f") != 0 &&
                  __builtin_cpu_supports("avx512bw") != 0 &&
                  __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;

@@ -9,6 +9,7 @@ namespace fastvlm {
 
 struct CpuFeatures {
   bool avx2_fma = false;  // AVX2, FMA and F16C together
+  bool avx_vnni = false;  // dot products of bytes in AVX2's registers
   bool avx512 = false;    // F, BW, DQ, VL
   bool avx512_vnni = false;
   bool avx512_bf16 = false;

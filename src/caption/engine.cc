@@ -277,10 +277,10 @@ Result<std::shared_ptr<const Engine>> Engine::load(const EngineOptions& options,
   const std::shared_ptr<Engine> engine(
       new Engine(std::move(checkpoint), std::move(tokenizer), precision));
   FASTVLM_RETURN_IF_ERROR(engine->plan(options));
-  if (precision.vision != Arithmetic::kF32 && fastest_arithmetic() == Arithmetic::kF32) {
+  if (!is_fast(precision.vision)) {
     engine->warnings_.emplace_back(
-        "the kernels in use have no instructions for the tower at int8 or bf16: it is many times "
-        "slower than at fp32, which --precision auto takes");
+        "the kernels in use have no instructions for the tower at this precision: it is slower "
+        "than at the one that --precision auto takes");
   }
   FASTVLM_RETURN_IF_ERROR(engine->load_drafts(options));
   FASTVLM_RETURN_IF_ERROR(engine->open_token_cache(options));

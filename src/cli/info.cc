@@ -31,6 +31,7 @@ Json machine_facts(const ThreadPool& pool) {
     if (has) features.emplace_back(name);
   };
   add(cpu.avx2_fma, "avx2+fma");
+  add(cpu.avx_vnni, "avx-vnni");
   add(cpu.avx512, "avx512");
   add(cpu.avx512_vnni, "avx512-vnni");
   add(cpu.avx512_bf16, "avx512-bf16");

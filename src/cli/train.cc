@@ -98,7 +98,7 @@ Status TrainCommand::prepare() {
   }
   trainer.shuffle = !no_shuffle;
   if (precision == "bf16") trainer.arithmetic = Arithmetic::kBf16;
-  if (precision == "bf16" && fastest_arithmetic() == Arithmetic::kF32) {
+  if (precision == "bf16" && !is_fast(Arithmetic::kBf16)) {
     return error(Code::kUnsupported,
                  "--precision bf16: this processor or --isa has no bf16 products",
                  "use --precision fp32");

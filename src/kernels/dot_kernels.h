@@ -76,7 +76,9 @@ struct DotProduct {
 };
 
 struct DotTable {
-  const char* name;
+  // Whether products at this width have instructions of their own and so are faster than at f32.
+  bool fast_int8;
+  bool fast_bf16;
   // A group of a row as codes; the caller has room for whole words.
   GroupScale (*quantise)(const float* x, int64_t count, uint8_t* codes);
   void (*round)(const float* x, int64_t count, uint16_t* out);  // to bf16, to nearest even
@@ -90,7 +92,6 @@ void mlp_alone(const float* x, int64_t m, int64_t x_stride, const DotMatrix& fc1
                const float* fc1_bias, const DotMatrix& fc2, float* y, int64_t y_stride,
                const Epilogue& epilogue);
 
-const DotTable* reference_dot_kernels();
-const DotTable* avx512_dot_kernels();  // null where this build or this machine does not have it
+extern const DotTable kReferenceDot;
 
 }  // namespace fastvlm

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <string_view>
 
 #include "kernels/dot_kernels.h"
 #include "kernels/kernel_table.h"
@@ -35,7 +34,7 @@ void pack_int8(const std::vector<float>& weights, int64_t output, DotMatrix::Pac
 
 void pack_bf16(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
   std::vector<uint16_t> rounded(weights.size());
-  reference_dot_kernels()->round(weights.data(), w.cols, rounded.data());
+  kReferenceDot.round(weights.data(), w.cols, rounded.data());
   std::byte* const out =
       w.data.get() + (output / kDotPanel * w.words * kDotPanel + output % kDotPanel) * 4;
   for (int64_t c = 0; c < w.cols; ++c) {
@@ -95,13 +94,16 @@ DotMatrix DotMatrix::pack(const MatrixSource& source, Arithmetic arithmetic, Thr
 }
 
 const DotTable& dot_kernels() {
-  const bool wide = std::string_view(kernels().name) == "avx512-vnni";
-  const DotTable* fast = wide ? avx512_dot_kernels() : nullptr;
-  return fast == nullptr ? *reference_dot_kernels() : *fast;
+  return *kernels().dot;
+}
+
+bool is_fast(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kF32) return true;
+  return arithmetic == Arithmetic::kInt8 ? dot_kernels().fast_int8 : dot_kernels().fast_bf16;
 }
 
 Arithmetic fastest_arithmetic() {
-  return &dot_kernels() == reference_dot_kernels() ? Arithmetic::kF32 : Arithmetic::kInt8;
+  return is_fast(Arithmetic::kInt8) ? Arithmetic::kInt8 : Arithmetic::kF32;
 }
 
 }  // namespace fastvlm

@@ -37,8 +37,11 @@ class DotMatrix {
   std::unique_ptr<Packed> packed_;
 };
 
-// What DotMatrix products are best at with the kernels in use: int8, or f32 (a plain Matrix) where
-// they have no instructions for anything narrower.
+// Whether DotMatrix products at this width are faster than those of a plain Matrix, which are
+// always at f32, with the kernels in use. Where they are not, they take about as long, and with the
+// set "reference" many times as long.
+bool is_fast(Arithmetic arithmetic);
+// Int8 where it is fast, else f32.
 Arithmetic fastest_arithmetic();
 
 }  // namespace fastvlm

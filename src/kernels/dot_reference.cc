@@ -89,9 +89,10 @@ void product(const DotProduct& p) {
 
 }  // namespace
 
-const DotTable* reference_dot_kernels() {
-  static constexpr DotTable kTable{"reference", quantise, round_to_bf16, product};
-  return &kTable;
-}
+const DotTable kReferenceDot{.fast_int8 = false,
+                             .fast_bf16 = false,
+                             .quantise = quantise,
+                             .round = round_to_bf16,
+                             .product = product};
 
 }  // namespace fastvlm

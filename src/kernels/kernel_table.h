@@ -173,6 +173,8 @@ struct WinogradOutput {
   Epilogue epilogue;  // its pointers already at this pixel and panel
 };
 
+struct DotTable;  // dot_kernels.h
+
 struct KernelTable {
   const char* name;
 
@@ -207,6 +209,8 @@ struct KernelTable {
   void (*scale_gelu)(float* x, const float* scale, int64_t count);
   // The pairs (x[i], x[i + half]) turned by the angle with cosine cos[i] and sine sin[i].
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
+
+  const DotTable* dot;  // products of narrow numbers
 };
 
 const KernelTable& kernels();  // the set in use
@@ -214,8 +218,10 @@ const KernelTable& kernels();  // the set in use
 // The sets. Null where this build or this machine does not have it.
 const KernelTable* reference_kernels();
 const KernelTable* avx2_kernels();
+const KernelTable* avx_vnni_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* avx512_vnni_kernels();
+const KernelTable* avx512_vnni_bf16_kernels();
 const KernelTable* neon_kernels();
 const KernelTable* neon_dotprod_kernels();
 

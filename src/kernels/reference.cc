@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/dot_kernels.h"
 #include "kernels/half.h"
 #include "kernels/kernel_table.h"
 #include "kernels/reference_epilogue.h"
@@ -331,6 +332,7 @@ const KernelTable* reference_kernels() {
       silu_multiply,
       scale_gelu,
       rotate,
+      &kReferenceDot,
   };
   return &kTable;
 }

@@ -13,8 +13,10 @@ namespace {
 // From the plainest to the fastest.
 std::vector<const KernelTable*> available() {
   std::vector<const KernelTable*> tables;
-  for (const KernelTable* table : {reference_kernels(), avx2_kernels(), avx512_kernels(),
-                                   avx512_vnni_kernels(), neon_kernels(), neon_dotprod_kernels()}) {
+  for (const KernelTable* table :
+       {reference_kernels(), avx2_kernels(), avx_vnni_kernels(), avx512_kernels(),
+        avx512_vnni_kernels(), avx512_vnni_bf16_kernels(), neon_kernels(),
+        neon_dotprod_kernels()}) {
     if (table != nullptr) tables.push_back(table);
   }
   return tables;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The set for x86 with AVX-512 F, BW, DQ and VL. As in x86_avx2.cc, nothing from a header is
-// compiled inside the target region.
+// The sets for x86 with AVX-512 F, BW, DQ and VL: alone, with dot products of bytes (VNNI), and
+// with those of bf16 numbers too. As in x86_avx2.cc, nothing from a header is compiled inside the
+// target regions.
 #include "base/cpu.h"
+#include "kernels/dot_kernels.h"
 #include "kernels/half.h"
 #include "kernels/kernel_table.h"
 
@@ -39,9 +41,11 @@ namespace {
 #include "kernels/products.inc"
 #include "kernels/rows.inc"
 #include "kernels/winograd.inc"
+#include "kernels/dot_rows.inc"
 // clang-format on
 
 constexpr int kMostTileRows = 12;  // 12 sums and 12 totals of 32 registers
+constexpr int kDotTileRows = 12;   // 12 x 32 sums, two vectors of weights and one of x
 
 namespace plain {
 
@@ -59,7 +63,18 @@ inline Words dot_bytes(Words sums, Words weights, Words x) {
   return dot_nibbles(sums, _mm512_and_si512(weights, _mm512_set1_epi8(1)), x);
 }
 
+// The even, then the odd bytes, each pair as two numbers of 16 bits.
+inline Words dot_codes(Words sums, Words codes, Words weights) {
+  const Words even = _mm512_madd_epi16(_mm512_and_si512(codes, _mm512_set1_epi16(255)),
+                                       _mm512_srai_epi16(_mm512_slli_epi16(weights, 8), 8));
+  const Words odd = _mm512_madd_epi16(_mm512_srli_epi16(codes, 8), _mm512_srai_epi16(weights, 8));
+  return add(sums, add(even, odd));
+}
+
+// clang-format off
 #include "kernels/quantised.inc"
+#include "kernels/dot_products.inc"
+// clang-format on
 
 }  // namespace plain
 }  // namespace
@@ -92,9 +107,48 @@ inline Words dot_nibbles(Words sums, Words weights, Words x) {
   return dot_bytes(sums, weights, x);
 }
 
+inline Words dot_codes(Words sums, Words codes, Words weights) {
+  return dot_bytes(sums, codes, weights);
+}
+
+// clang-format off
 #include "kernels/quantised.inc"
+#include "kernels/dot_products.inc"
+// clang-format on
 
 }  // namespace vnni
+}  // namespace
+}  // namespace fastvlm
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                               \
+    __attribute__((                                                                         \
+        target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"))), \
+    apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")
+#endif
+
+namespace fastvlm {
+namespace {
+namespace vnni_bf16 {
+
+inline Words dot_codes(Words sums, Words codes, Words weights) {
+  return vnni::dot_bytes(sums, codes, weights);
+}
+inline V dot_bf16(V sums, Words x, Words w) {
+  return _mm512_dpbf16_ps(sums, (__m512bh)x, (__m512bh)w);
+}
+inline void store_bf16(V values, int64_t count, uint16_t* out) {
+  _mm256_mask_storeu_epi16(out, first_lanes(count), (__m256i)_mm512_cvtneps_pbh(values));
+}
+
+#include "kernels/dot_products.inc"
+
+}  // namespace vnni_bf16
 }  // namespace
 }  // namespace fastvlm
 
@@ -107,6 +161,11 @@ inline Words dot_nibbles(Words sums, Words weights, Words x) {
 namespace fastvlm {
 
 const KernelTable* avx512_kernels() {
+  static constexpr DotTable kDot{.fast_int8 = true,
+                                 .fast_bf16 = false,
+                                 .quantise = quantise,
+                                 .round = plain::round_to_bf16,
+                                 .product = plain::dot_product};
   static constexpr KernelTable kTable{
       "avx512",
       panel_product,
@@ -128,6 +187,7 @@ const KernelTable* avx512_kernels() {
       silu_multiply,
       scale_gelu,
       rotate,
+      &kDot,
   };
   return cpu_features().avx512 ? &kTable : nullptr;
 }
@@ -135,11 +195,34 @@ const KernelTable* avx512_kernels() {
 // The same with dot products of bytes.
 const KernelTable* avx512_vnni_kernels() {
   if (!cpu_features().avx512_vnni) return nullptr;
+  static constexpr DotTable kDot{.fast_int8 = true,
+                                 .fast_bf16 = false,
+                                 .quantise = quantise,
+                                 .round = vnni::round_to_bf16,
+                                 .product = vnni::dot_product};
   static const KernelTable kTable = [] {
     KernelTable table = *avx512_kernels();
     table.name = "avx512-vnni";
     table.quantise_tile = vnni::quantise_tile;
     table.tile_product = vnni::tile_product;
+    table.dot = &kDot;
+    return table;
+  }();
+  return &kTable;
+}
+
+// The same with those of bf16 numbers.
+const KernelTable* avx512_vnni_bf16_kernels() {
+  if (!cpu_features().avx512_vnni || !cpu_features().avx512_bf16) return nullptr;
+  static constexpr DotTable kDot{.fast_int8 = true,
+                                 .fast_bf16 = true,
+                                 .quantise = quantise,
+                                 .round = vnni_bf16::round_to_bf16,
+                                 .product = vnni_bf16::dot_product};
+  static const KernelTable kTable = [] {
+    KernelTable table = *avx512_vnni_kernels();
+    table.name = "avx512-vnni-bf16";
+    table.dot = &kDot;
     return table;
   }();
   return &kTable;
@@ -155,6 +238,9 @@ const KernelTable* avx512_kernels() {
   return nullptr;
 }
 const KernelTable* avx512_vnni_kernels() {
+  return nullptr;
+}
+const KernelTable* avx512_vnni_bf16_kernels() {
   return nullptr;
 }
 

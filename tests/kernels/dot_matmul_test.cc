@@ -21,7 +21,7 @@ double exact_gelu(double x) {
 // int8 one of 256 steps between the least and the greatest of each group.
 std::vector<double> as_activations(Arithmetic arithmetic, const float* values, int64_t count) {
   std::vector<double> rounded(static_cast<size_t>(count));
-  const DotTable& table = *reference_dot_kernels();
+  const DotTable& table = kReferenceDot;
   if (arithmetic == Arithmetic::kBf16) {
     std::vector<uint16_t> bits(rounded.size());
     table.round(values, count, bits.data());
