@@ -19,6 +19,7 @@ PACKAGES_CHECK=(
 PACKAGES_LONG=(
   slurmctld slurmd slurm-client munge
   debootstrap dpkg-dev
+  g++-aarch64-linux-gnu qemu-user
 )
 
 # install_missing PACKAGE...: installs through apt what dpkg does not know, with sudo where needed, and says so.
