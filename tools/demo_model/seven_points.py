@@ -6,7 +6,7 @@
   OUT/pictures/*.png        the pictures
 
 Most answers are seven-point captions, to the prompt that `fastvlm caption` uses or to a short one for the same, half of
-them behind noisy object tags; some questions are short and want one or two sentences, as before.
+them behind noisy object tags; some questions are plain and want one or two sentences, so that the base's answers are kept.
 """
 import argparse
 import json
@@ -18,14 +18,18 @@ from PIL import Image
 import captions
 import dataset
 
-STYLES = {captions.SEVEN_POINT: 0.8, captions.OUTLINE: 0.1, None: 0.1}   # None: a short prompt
+STYLES = {captions.SEVEN_POINT: 0.72, captions.OUTLINE: 0.1, None: 0.18}  # None: plain
+BRIEF = "Describe the picture in one short sentence."        # as the page of `fastvlm serve` asks
 
 
 def conversation(graph, rng):
     """-> (question, answer) of a scene."""
     prompt = rng.choices(list(STYLES), list(STYLES.values()))[0]
+    if prompt is None and rng.random() < 0.5:
+        return rng.choice([*captions.SHORT_PROMPTS, BRIEF]), captions.plain(captions.short(graph, rng))
     if prompt is None:
-        return rng.choice(captions.SHORT_PROMPTS), captions.plain(captions.short(graph, rng))
+        (question, answer), = captions.plain_turns(graph, rng, 1)
+        return question, captions.plain(answer)
     tags = captions.noisy_tags(graph, rng) if rng.random() < 0.5 else []
     return captions.tag_block(tags) + prompt, captions.plain(captions.seven_point(graph, rng))
 

@@ -18,7 +18,7 @@ import training_captions
 from reference import DEMO
 
 PROGRAM = Path(__file__).resolve().parents[2] / "build" / "release" / "fastvlm"
-SHARDS = 1                      # training scenes in the data set / 2048
+SHARDS = 4                      # training scenes in the data set / 2048
 TRAIN = ["--lora-r", "64", "--lora-alpha", "128", "--lora-dropout", "0", "--learning-rate", "2e-3", "--epochs", "1",
          "--batch-size", "8", "--gradient-checkpointing", "0"]
 
