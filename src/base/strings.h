@@ -2,12 +2,19 @@
 // Small string helpers for messages (gcc 12 has no <format>).
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace fastvlm {
+
+// The same bytes, seen as text.
+inline std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 // The arguments, streamed one after the other: cat("expected ", 3, ", found ", n).
 template <typename... Args>

@@ -100,7 +100,7 @@ std::string statistics_text(const DatasetCheck& found, int64_t max_length) {
   std::string text = cat(found.samples, " samples, ", found.pictures, " pictures, ", found.answers,
                          " answers (", found.distinct_answers, " distinct)\n");
   text += cat("sections: ", found.seven_sections, " answers with all seven, ", found.free_answers,
-              " without any\n");
+              " of another form\n");
   if (!found.answer_words.empty()) {
     text += cat("words of an answer: ", spread_text(found.answer_words), "\n");
   }

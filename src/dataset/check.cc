@@ -128,7 +128,7 @@ class Checker {
       ++result_.answers;
       answers_.insert(sha256_hex(exchange.answer));
       result_.answer_words.values.push_back(words_of(exchange.answer));
-      const std::vector<std::string> found = section_problems(exchange.answer);
+      const std::vector<std::string> found = section_problems(exchange.answer, exchange.question);
       const bool complete = has_all_sections(exchange.answer);
       if (complete) ++result_.seven_sections;
       if (!complete && found.empty()) ++result_.free_answers;

@@ -99,6 +99,15 @@ void read_turns(const json& turns, LlavaRecord& record, Problems& problems) {
   if (turns.size() % 2 != 0) problems.emplace_back("no answer from \"gpt\" at the end");
 }
 
+// How often each of the seven has a header in a text.
+std::array<int, kSectionCount> times_of_sections(std::string_view text) {
+  std::array<int, kSectionCount> times = {};
+  for (const SectionPart& part : split_sections(text)) {
+    if (part.section) ++times[static_cast<size_t>(*part.section)];
+  }
+  return times;
+}
+
 }  // namespace
 
 LlavaRecord read_llava(const json& value, Problems& problems) {
@@ -118,11 +127,10 @@ LlavaRecord read_llava(const json& value, Problems& problems) {
   return record;
 }
 
-Problems section_problems(std::string_view answer) {
-  std::array<int, kSectionCount> times = {};
-  for (const SectionPart& part : split_sections(answer)) {
-    if (part.section) ++times[static_cast<size_t>(*part.section)];
-  }
+Problems section_problems(std::string_view answer, std::string_view question) {
+  const std::array<int, kSectionCount> asked = times_of_sections(question);
+  const bool all = std::all_of(asked.begin(), asked.end(), [](int count) { return count == 0; });
+  const std::array<int, kSectionCount> times = times_of_sections(answer);
   Problems problems;
   if (std::all_of(times.begin(), times.end(), [](int count) { return count == 0; }))
     return problems;
@@ -130,7 +138,9 @@ Problems section_problems(std::string_view answer) {
   std::map<std::string, std::string_view> seen;
   for (size_t i = 0; i < kSectionCount; ++i) {
     const std::string_view title = section_title(kAllSections[i]);
-    if (times[i] == 0) problems.push_back(cat("section ", title, ": is missing"));
+    if (times[i] == 0 && (all || asked[i] > 0)) {
+      problems.push_back(cat("section ", title, ": is missing"));
+    }
     if (times[i] > 1) problems.push_back(cat("section ", title, ": comes ", times[i], " times"));
     if (!sections[i]) continue;
     if (sections[i]->empty()) {

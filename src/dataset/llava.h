@@ -28,9 +28,10 @@ struct LlavaRecord {
 // answer is empty. `image` is a name, a list of one, or an object with `path`.
 LlavaRecord read_llava(const nlohmann::json& record, std::vector<std::string>& problems);
 
-// What is wrong with the sections of an answer: some but not all of the seven, an empty one, one
-// that comes twice, two of the same text. An answer without any of them is free and has no fault.
-std::vector<std::string> section_problems(std::string_view answer);
+// What is wrong with the sections of an answer: some but not all of those that the question lists
+// (of all seven, where it lists none), an empty one, one that comes twice, two of the same text. An
+// answer without any of them is free and has no fault.
+std::vector<std::string> section_problems(std::string_view answer, std::string_view question = {});
 
 // Does it have all seven sections, none of them empty?
 bool has_all_sections(std::string_view answer);

@@ -8,10 +8,6 @@
 namespace fastvlm {
 namespace {
 
-bool in(char32_t point, std::u32string_view set) {
-  return set.find(point) != std::u32string_view::npos;
-}
-
 bool is_address_character(char32_t point) {
   return point != kEndOfText && !is_blank(point) && !is_line_end(point) && !in(point, U"\"<>|()");
 }

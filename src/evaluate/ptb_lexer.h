@@ -55,4 +55,9 @@ inline Lexeme longer(const Lexeme& first, const Lexeme& second) {
   return second.reach > first.reach ? second : first;
 }
 
+// Whether a character is one of a set.
+inline bool in(char32_t point, std::u32string_view set) {
+  return set.find(point) != std::u32string_view::npos;
+}
+
 }  // namespace fastvlm

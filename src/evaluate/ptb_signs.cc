@@ -8,10 +8,6 @@ namespace {
 
 using Text = std::u32string_view;
 
-bool in(char32_t point, Text set) {
-  return set.find(point) != Text::npos;
-}
-
 Lexeme written_as(size_t length, Text written, size_t reach = 0) {
   return {length, std::max(length, reach), std::u32string(written)};
 }

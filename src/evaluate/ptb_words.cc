@@ -9,10 +9,6 @@
 namespace fastvlm {
 namespace {
 
-bool in(char32_t point, std::u32string_view set) {
-  return set.find(point) != std::u32string_view::npos;
-}
-
 bool is_word_character(char32_t point) {
   return is_letter(point) || is_digit(point);
 }

@@ -9,17 +9,16 @@
 #include "base/strings.h"
 #include "formats/affine.h"
 #include "formats/checkpoint_state.h"
+#include "formats/hints.h"
 
 namespace fastvlm {
 namespace {
-
-constexpr char kMatching[] = "use the config.json and the weights of one and the same checkpoint";
 
 Status wrong_shape(const StoredTensor& tensor, const std::vector<int64_t>& expected) {
   return error(Code::kInvalid,
                cat(tensor.described(), ": expected shape ", bracketed(expected), ", found ",
                    bracketed(tensor.shape)),
-               kMatching);
+               kSameCheckpoint);
 }
 
 Result<WeightType> float_type(const StoredTensor& tensor, const TensorView& view) {

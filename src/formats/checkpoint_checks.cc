@@ -7,12 +7,12 @@
 
 #include "base/strings.h"
 #include "formats/checkpoint_state.h"
+#include "formats/hints.h"
 #include "formats/tensor_lists.h"
 
 namespace fastvlm {
 namespace {
 
-constexpr char kMatching[] = "use the config.json and the weights of one and the same checkpoint";
 constexpr char kHead[] = "lm_head.weight";
 constexpr char kEmbedding[] = "model.embed_tokens.weight";
 
@@ -51,7 +51,7 @@ Status check_layer_count(const Checkpoint::State& state) {
   return error(Code::kInvalid,
                cat(config_path(state), ": num_hidden_layers is ", configured, ", the weights hold ",
                    stored, " layers"),
-               kMatching);
+               kSameCheckpoint);
 }
 
 Status missing_tensor(const Checkpoint::State& state, const std::string& name) {
@@ -84,7 +84,7 @@ Status check_decoder_tensor(Checkpoint::State& state, const NamedShape& expected
                cat(tensor.described(), ": expected shape ", bracketed(expected.shape), " by ",
                    keys_behind(expected.name), " of ", config_path(state), ", found ",
                    bracketed(tensor.shape)),
-               kMatching);
+               kSameCheckpoint);
 }
 
 // Whether a few rows spread over two matrices have the same bytes; reading all would cost a pass
@@ -168,14 +168,14 @@ Status check_projector(const Checkpoint::State& state) {
     return error(Code::kInvalid,
                  cat(first->described(), ": expected ", hidden, " rows by hidden_size of ",
                      config_path(state), ", found shape ", bracketed(first->shape)),
-                 kMatching);
+                 kSameCheckpoint);
   }
   const int64_t width = first->shape[1];
   if (const int64_t stated = state.config.mm_hidden_size; stated != 0 && stated != width) {
     return error(Code::kInvalid,
                  cat(first->described(), ": takes tokens of width ", width, ", mm_hidden_size of ",
                      config_path(state), " is ", stated),
-                 kMatching);
+                 kSameCheckpoint);
   }
   if (const auto [channels, last] = tower_width(state); channels != 0 && channels != width) {
     return error(Code::kInvalid,
@@ -195,7 +195,7 @@ Status check_projector(const Checkpoint::State& state) {
       return error(Code::kInvalid,
                    cat(tensor->described(), ": expected shape ", bracketed(expected.shape),
                        ", found ", bracketed(tensor->shape)),
-                   kMatching);
+                   kSameCheckpoint);
     }
   }
   return {};

@@ -5,14 +5,13 @@
 #include "base/strings.h"
 #include "formats/affine.h"
 #include "formats/checkpoint_state.h"
+#include "formats/hints.h"
 
 namespace fastvlm {
 namespace {
 
-constexpr char kMatching[] = "use the config.json and the weights of one and the same checkpoint";
-
 Status mismatch(const StoredTensor& weight, const std::string& what) {
-  return error(Code::kInvalid, cat(weight.described(), ": ", what), kMatching);
+  return error(Code::kInvalid, cat(weight.described(), ": ", what), kSameCheckpoint);
 }
 
 // Types and shapes of the parts among themselves.

@@ -17,8 +17,8 @@
 namespace fastvlm {
 namespace {
 
-constexpr char kAgain[] = "download or export the file again";
-constexpr size_t kMostDimensions = 8;
+constexpr char kExportAgain[] = "download or export the file again";
+constexpr size_t kMostOnnxDimensions = 8;
 constexpr uint64_t kMostElements = uint64_t{1} << 28;  // of all tensors together: 1 GiB as f32
 
 // TensorProto.DataType
@@ -93,7 +93,8 @@ class ModelReader {
  private:
   Status damaged(std::string_view what) const {
     return error(Code::kInvalid,
-                 cat(label_, ": is no ONNX model, or damaged or cut short (", what, ")"), kAgain);
+                 cat(label_, ": is no ONNX model, or damaged or cut short (", what, ")"),
+                 kExportAgain);
   }
 
   Status read_model(std::span<const std::byte> bytes) {
@@ -171,7 +172,7 @@ class ModelReader {
           fits = read_list(field,
                            [&](uint64_t dimension) {
                              tensor.shape.push_back(static_cast<int64_t>(dimension));
-                             return tensor.shape.size() <= kMostDimensions;
+                             return tensor.shape.size() <= kMostOnnxDimensions;
                            }) &&
                  fits;
           break;
@@ -282,7 +283,7 @@ class ModelReader {
       if (dimension < 0 ||
           __builtin_mul_overflow(elements, static_cast<uint64_t>(dimension), &elements)) {
         return error(Code::kInvalid, cat(where, ": impossible shape ", bracketed(from.shape)),
-                     kAgain);
+                     kExportAgain);
       }
     }
     const bool raw = !from.raw.empty();
@@ -293,7 +294,7 @@ class ModelReader {
       return error(Code::kInvalid,
                    cat(where, ": shape ", bracketed(from.shape), " takes ", elements,
                        " values, found ", stored),
-                   kAgain);
+                   kExportAgain);
     }
     return elements;
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "formats/hints.h"
 #include "formats/safetensors_header.h"
 #include "kernels/half.h"
 
@@ -17,7 +18,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the files are little-endian");
 
 constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes; the limit of the reference implementation
-constexpr char kAgain[] = "download or copy the file again";
 
 struct DTypeFacts {
   DType dtype;
@@ -49,7 +49,7 @@ bool begins_with(std::span<const std::byte> bytes, std::string_view prefix) {
 
 // The usual things that stand where weights should be.
 Status check_impostor(std::span<const std::byte> file, std::string_view label) {
-  if (file.empty()) return error(Code::kInvalid, cat(label, ": is empty"), kAgain);
+  if (file.empty()) return error(Code::kInvalid, cat(label, ": is empty"), kDownloadAgain);
   if (begins_with(file, "version https://git-lfs")) {
     return error(Code::kInvalid,
                  cat(label, ": is a Git LFS pointer of ", file.size(), " bytes, not the weights"),
@@ -100,19 +100,20 @@ Result<TensorView> make_view(const HeaderEntry& entry, std::span<const std::byte
   TensorView view{known->dtype, entry.shape, {}};
   const auto bytes = checked_bytes(view.dtype, view.shape);
   if (!bytes) {
-    return error(Code::kInvalid, cat(where, ": impossible shape ", bracketed(view.shape)), kAgain);
+    return error(Code::kInvalid, cat(where, ": impossible shape ", bracketed(view.shape)),
+                 kDownloadAgain);
   }
   if (entry.begin > entry.end || entry.end - entry.begin != *bytes) {
     return error(Code::kInvalid,
                  cat(where, ": ", entry.dtype, " ", bracketed(view.shape), " takes ", *bytes,
                      " bytes, data_offsets say ", entry.begin, " .. ", entry.end),
-                 kAgain);
+                 kDownloadAgain);
   }
   if (entry.end > data.size()) {
     return error(Code::kInvalid,
                  cat(where, ": ends at byte ", entry.end, " of the data, the file has ",
                      data.size(), ": it is truncated"),
-                 kAgain);
+                 kDownloadAgain);
   }
   view.bytes = data.subspan(entry.begin, *bytes);
   return view;
@@ -130,7 +131,7 @@ Status check_coverage(std::vector<Extent> extents, uint64_t data_bytes, std::str
                    cat(label, ": tensor `", *extent.name, "` begins at byte ", extent.begin,
                        " of the data, expected ", at,
                        extent.begin < at ? " (tensors overlap)" : " (a hole in the data)"),
-                   kAgain);
+                   kDownloadAgain);
     }
     at = extent.end;
   }
@@ -138,13 +139,9 @@ Status check_coverage(std::vector<Extent> extents, uint64_t data_bytes, std::str
     return error(
         Code::kInvalid,
         cat(label, ": the header describes ", at, " bytes of data, the file has ", data_bytes),
-        kAgain);
+        kDownloadAgain);
   }
   return {};
-}
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 template <typename Convert>
@@ -174,7 +171,7 @@ Result<SafetensorsContents> parse_safetensors(std::span<const std::byte> file,
   if (file.size() < sizeof header_bytes) {
     return error(Code::kInvalid,
                  cat(label, ": has ", file.size(), " bytes, too few for a safetensors file"),
-                 kAgain);
+                 kDownloadAgain);
   }
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
   const auto rest = file.subspan(sizeof header_bytes);
@@ -188,10 +185,10 @@ Result<SafetensorsContents> parse_safetensors(std::span<const std::byte> file,
     return error(Code::kInvalid,
                  cat(label, ": is truncated: its header has ", header_bytes, " bytes, the file ",
                      rest.size(), " after the length"),
-                 kAgain);
+                 kDownloadAgain);
   }
   FASTVLM_ASSIGN(const SafetensorsHeader header,
-                 parse_safetensors_header(as_text(rest.first(header_bytes)), label));
+                 parse_safetensors_header(text_of(rest.first(header_bytes)), label));
   const auto data = rest.subspan(header_bytes);
   SafetensorsContents contents;
   contents.metadata = header.metadata;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "formats/hints.h"
 
 namespace fastvlm {
 namespace {
@@ -16,8 +17,6 @@ constexpr uint64_t kMostPickleBytes = uint64_t{1} << 26;
 // Deflate reaches 1032:1, weights less than 2:1; small storages of zeros may do better than that.
 constexpr uint64_t kMostRatio = 100;
 constexpr uint64_t kSmall = uint64_t{1} << 20;  // bytes, whatever the ratio
-constexpr char kAgain[] = "download or copy the file again";
-constexpr char kOther[] = "give .safetensors or .onnx";
 
 using Source = std::unique_ptr<zip_source_t, void (*)(zip_source_t*)>;
 using Archive = std::unique_ptr<zip_t, void (*)(zip_t*)>;
@@ -32,7 +31,7 @@ class ArchiveReader {
       Status status = error(Code::kInvalid,
                             cat(label, ": not a readable zip archive (PyTorch's format): ",
                                 zip_error_strerror(&reason)),
-                            kAgain);
+                            kDownloadAgain);
       zip_error_fini(&reason);
       return status;
     };
@@ -51,7 +50,7 @@ class ArchiveReader {
   Result<std::vector<std::byte>> read(const std::string& name, uint64_t most) const {
     const std::string full = root_ + name;
     const auto wrong = [&](Code code, const std::string& what) {
-      return error(code, cat(label_, ": entry `", printable(full), "` ", what), kAgain);
+      return error(code, cat(label_, ": entry `", printable(full), "` ", what), kDownloadAgain);
     };
     const zip_int64_t found = zip_name_locate(archive_.get(), full.c_str(), 0);
     if (found < 0) return wrong(Code::kInvalid, "is missing");
@@ -136,7 +135,7 @@ Result<DetectorWeights> parse_torch_archive(std::span<const std::byte> file,
     if (text != "little") {
       return error(Code::kUnsupported,
                    cat(label, ": byte order is `", printable(text), "`, expected `little`"),
-                   kOther);
+                   kOtherDetectorFile);
     }
   }
   FASTVLM_ASSIGN(const auto pickle, archive.read("data.pkl", kMostPickleBytes));
@@ -144,7 +143,8 @@ Result<DetectorWeights> parse_torch_archive(std::span<const std::byte> file,
   const StorageReader storages = [&](const std::string& key,
                                      uint64_t bytes) -> Result<std::vector<std::byte>> {
     if (bytes > kMostBytes - total) {
-      return error(Code::kLimit, cat(label, ": holds more than 1 GiB of tensors"), kOther);
+      return error(Code::kLimit, cat(label, ": holds more than 1 GiB of tensors"),
+                   kOtherDetectorFile);
     }
     total += bytes;
     FASTVLM_ASSIGN(auto storage, archive.read("data/" + key, kMostBytes));
@@ -152,7 +152,7 @@ Result<DetectorWeights> parse_torch_archive(std::span<const std::byte> file,
       return error(Code::kInvalid,
                    cat(label, ": storage `", printable(key), "` has ", storage.size(),
                        " bytes, the pickle says ", bytes),
-                   kAgain);
+                   kDownloadAgain);
     }
     return storage;
   };

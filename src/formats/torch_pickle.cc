@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "formats/hints.h"
 #include "kernels/half.h"
 
 namespace fastvlm {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr size_t kMostNodes = 1'000'000;  // a YOLO11x with its optimiser has some 200,000
 constexpr size_t kLongestName = 256;      // of a module or class
-constexpr char kAgain[] = "download or copy the file again";
 constexpr char kExport[] =
     "do not load this file with PyTorch; if you trust its maker, ask for .safetensors or .onnx";
 
@@ -80,7 +80,7 @@ class Reader {
 
   Status damaged(std::string_view what) const {
     return error(Code::kInvalid, cat(label_, ": its pickle is damaged at byte ", at_, ": ", what),
-                 kAgain);
+                 kDownloadAgain);
   }
   Status cut_short() const { return damaged("it ends too early"); }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "formats/hints.h"
 #include "formats/python_names.h"
 #include "formats/torch_archive.h"
 #include "formats/torch_pickle.h"
@@ -20,11 +21,9 @@ namespace {
 constexpr int kMostDepth = 64;            // modules within modules; Ultralytics' have 7
 constexpr size_t kMostModules = 100'000;  // visits; a YOLO11x has some 800
 constexpr size_t kMostVisits = 10'000'000;
-constexpr size_t kMostDimensions = 8;
+constexpr size_t kMostTorchDimensions = 8;
 constexpr size_t kMostClasses = 100'000;
 constexpr int64_t kMostElements = int64_t{1} << 28;  // of all tensors together: 1 GiB as f32
-constexpr char kAgain[] = "download or copy the file again";
-constexpr char kOther[] = "give .safetensors or .onnx";
 
 enum class StorageType { kF32, kF16, kBF16, kInteger };
 
@@ -121,7 +120,7 @@ class TreeReader {
     if (depth > kMostDepth || ++modules_ > kMostModules) {
       return error(Code::kLimit,
                    cat(label_, ": its modules are nested too deeply or contain each other"),
-                   kOther);
+                   kOtherDetectorFile);
     }
     const PickleNode& state = *state_of(module);
     if (name_too_long(prefix)) return wrong("", "a name of more than 500 bytes");
@@ -170,12 +169,14 @@ class TreeReader {
   Status spend(const PickleNode& dict) {
     visited_ += dict.items.size();
     if (visited_ <= kMostVisits) return {};
-    return error(Code::kLimit, cat(label_, ": its modules repeat each other too often"), kOther);
+    return error(Code::kLimit, cat(label_, ": its modules repeat each other too often"),
+                 kOtherDetectorFile);
   }
 
   Status wrong(const std::string& name, std::string_view what) const {
     return error(Code::kInvalid,
-                 cat(label_, ": tensor `", printable(name), "`: the pickle has ", what), kAgain);
+                 cat(label_, ": tensor `", printable(name), "`: the pickle has ", what),
+                 kDownloadAgain);
   }
 
   Status read_tensor(const PickleNode& node, const std::string& name) {
@@ -192,14 +193,14 @@ class TreeReader {
       return error(Code::kUnsupported,
                    cat(label_, ": `", printable(name), "` is no plain tensor but ",
                        found.empty() ? "a value" : printable(found)),
-                   kOther);
+                   kOtherDetectorFile);
     }
     FASTVLM_ASSIGN(const Layout layout, layout_of(pickle_.at(tensor->items[1]), name));
     if (layout.storage.type == StorageType::kInteger) return {};  // num_batches_tracked
     elements_ += layout.elements;
     if (elements_ > kMostElements) {
       return error(Code::kLimit, cat(label_, ": holds more than ", kMostElements, " weights"),
-                   kOther);
+                   kOtherDetectorFile);
     }
     auto storage = read_storages_.find(layout.key);
     if (storage == read_storages_.end()) {
@@ -254,7 +255,7 @@ class TreeReader {
                  cat(label_, ": tensor `", printable(name), "`: size ", bracketed(layout.shape),
                      ", stride ", bracketed(layout.strides), ", offset ", layout.offset,
                      " reach beyond its storage of ", layout.numel, " elements"),
-                 kAgain);
+                 kDownloadAgain);
   }
 
   // ('storage', torch.HalfStorage, key, 'cpu', numel)
@@ -293,7 +294,7 @@ class TreeReader {
 
   // A tuple of numbers >= 0, few enough for a tensor.
   std::optional<std::vector<int64_t>> integers(const PickleNode& tuple) const {
-    if (tuple.kind != PickleKind::kTuple || tuple.items.size() > kMostDimensions) {
+    if (tuple.kind != PickleKind::kTuple || tuple.items.size() > kMostTorchDimensions) {
       return std::nullopt;
     }
     std::vector<int64_t> values;

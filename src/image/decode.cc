@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "base/strings.h"
 #include "image/codec.h"
 #include "image/exif.h"
 
@@ -20,10 +21,6 @@ using namespace std::string_view_literals;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr size_t kHeadBytes = 4096;  // enough to know the format
-
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 // HEIC, AVIF and videos share a container; its first box lists the kinds ("brands") of the content:
 // size u32, "ftyp", the main brand, a version, then further brands.

@@ -5,13 +5,6 @@
 #include "image/xmp_packet.h"
 
 namespace fastvlm {
-namespace {
-
-std::string_view text_of(std::span<const std::byte> file) {
-  return {reinterpret_cast<const char*>(file.data()), file.size()};
-}
-
-}  // namespace
 
 std::string as_description(std::string_view text) {
   std::string description;

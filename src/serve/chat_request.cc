@@ -103,8 +103,8 @@ Status read_messages(const RequestFields& fields, ChatRequest& request, std::str
   return {};
 }
 
-Status read_sampling(const RequestFields& fields, const TokenLimits& limits,
-                     CaptionRequest& caption) {
+Status read_chat_sampling(const RequestFields& fields, const TokenLimits& limits,
+                          CaptionRequest& caption) {
   FASTVLM_ASSIGN(const auto temperature, fields.number("temperature", 0, 2));
   FASTVLM_ASSIGN(const auto top_p, fields.number("top_p", 0, 1));
   FASTVLM_ASSIGN(const auto seed, fields.integer("seed", INT64_MIN, INT64_MAX));
@@ -212,7 +212,7 @@ Result<ChatRequest> parse_chat_request(std::string_view body, const TokenLimits&
   ChatRequest request;
   FASTVLM_RETURN_IF_ERROR(fields.text("model").status());
   FASTVLM_RETURN_IF_ERROR(refuse_what_is_not_done(fields));
-  FASTVLM_RETURN_IF_ERROR(read_sampling(fields, limits, request.caption));
+  FASTVLM_RETURN_IF_ERROR(read_chat_sampling(fields, limits, request.caption));
   FASTVLM_RETURN_IF_ERROR(read_stop(fields, request.stop));
   FASTVLM_ASSIGN(const auto stream, fields.boolean("stream"));
   request.stream = stream.value_or(false);

@@ -6,13 +6,13 @@
 #include <queue>
 
 #include "base/strings.h"
+#include "text/hints.h"
 #include "text/unicode.h"
 
 namespace fastvlm {
 namespace {
 
 constexpr size_t kShortWord = 32;  // bytes; below, scanning for the best pair beats a heap
-constexpr const char* kTakeOriginal = "take the tokenizer files from the model's own checkpoint";
 
 // A power of two that keeps a table of `count` entries at most 2/3 full.
 size_t table_size(size_t count) {

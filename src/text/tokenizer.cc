@@ -6,13 +6,13 @@
 #include <numeric>
 
 #include "base/strings.h"
+#include "text/hints.h"
 #include "text/unicode.h"
 
 namespace fastvlm {
 namespace {
 
 constexpr size_t kMaxTextBytes = size_t{64} << 20;
-constexpr const char* kTakeOriginal = "take the tokenizer files from the model's own checkpoint";
 
 // The added token with this id in a list sorted by id; null for none.
 const AddedToken* find_added(const std::vector<AddedToken>& added, TokenId id) {

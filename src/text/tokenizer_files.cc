@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "text/hints.h"
 #include "text/splitter.h"
 #include "text/tokenizer_json.h"
 
@@ -16,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxAddedTokens = 4096;
-constexpr const char* kTakeOriginal = "take the tokenizer files from the model's own checkpoint";
 
 // The member `key` of `object`; null when it is not there or `object` is not an object.
 const json& member(const json& object, const char* key) {

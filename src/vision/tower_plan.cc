@@ -5,11 +5,12 @@
 #include <numeric>
 #include <string_view>
 
+#include "kernels/dot_matrix.h"
+
 namespace fastvlm {
 namespace {
 
-// Layers that no skip leads around stay at bf16 in an int8 tower.
-bool is_branched_pointwise(std::string_view name) {
+bool is_unskipped(std::string_view name) {
   return name.starts_with("vision.patch_embed.2.") || name.find(".proj.1.") != name.npos;
 }
 
@@ -22,12 +23,17 @@ int64_t packed_bytes(const Checkpoint& checkpoint, const std::string& name,
   const int64_t elements =
       std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
   if (!is_linear(shape)) return elements * static_cast<int64_t>(sizeof(float));
+  if (is_unskipped(name)) arithmetic = unskipped_arithmetic(arithmetic);
   if (arithmetic == Arithmetic::kF32) return checkpoint.stored_bytes(name);
-  const bool bf16 = arithmetic == Arithmetic::kBf16 || is_branched_pointwise(name);
-  return elements * (bf16 ? 2 : 1);
+  return elements * (arithmetic == Arithmetic::kBf16 ? 2 : 1);
 }
 
 }  // namespace
+
+Arithmetic unskipped_arithmetic(Arithmetic tower) {
+  if (tower != Arithmetic::kInt8) return tower;
+  return is_fast(Arithmetic::kBf16) ? Arithmetic::kBf16 : Arithmetic::kF32;
+}
 
 int64_t TowerPlan::workspace_bytes(int64_t height, int64_t width) const {
   // Two maps of the largest stage, the first: each that follows has twice the channels on a quarter

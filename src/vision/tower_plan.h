@@ -20,6 +20,10 @@ struct TowerPlan {
   int64_t workspace_bytes(int64_t height, int64_t width) const;
 };
 
+// What layers that no skip leads around compute at in a tower of this arithmetic: all that follows
+// sees their error, so in an int8 tower they stay at bf16, or at f32 where bf16 is no faster.
+Arithmetic unskipped_arithmetic(Arithmetic tower);
+
 TowerPlan plan_tower(const Checkpoint& checkpoint, Arithmetic arithmetic);
 
 }  // namespace fastvlm

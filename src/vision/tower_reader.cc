@@ -4,6 +4,8 @@
 #include <functional>
 #include <numeric>
 
+#include "vision/tower_plan.h"
+
 namespace fastvlm {
 namespace {
 
@@ -160,8 +162,7 @@ Result<FoldableConvolution> TowerReader::branched(const std::string& key, int64_
 
 Result<Linear> TowerReader::branched_pointwise(const std::string& key, int64_t outputs,
                                                int64_t inputs) {
-  // No skip leads around this layer: all that follows sees its error.
-  const Arithmetic arithmetic = arithmetic_ == Arithmetic::kInt8 ? Arithmetic::kBf16 : arithmetic_;
+  const Arithmetic arithmetic = unskipped_arithmetic(arithmetic_);
   if (!has(key + ".rbr_conv.0.conv.weight")) {
     return linear(key + ".reparam_conv", outputs, inputs, arithmetic);
   }

@@ -61,10 +61,10 @@ TEST(Precision, CaptionsOfTheFastPaths) {
       "the same as in f32: %zu of 12 with the tower that auto chooses, %zu with the decoder "
       "in int8 too\n",
       tower, both);
-  // Measured 10 and 10: where the demo is torn between two words, any rounding decides. One less,
+  // Measured 12 and 9: where the demo is torn between two words, any rounding decides. One less,
   // for instruction sets that sum in another order.
-  EXPECT_GE(tower, 9U);
-  EXPECT_GE(both, 9U);
+  EXPECT_GE(tower, 11U);
+  EXPECT_GE(both, 8U);
 }
 
 }  // namespace

@@ -135,6 +135,18 @@ TEST_F(Check, SectionsAreAllThereOrNone) {
               Contains("section Surrounding Objects & Context: has the text of Main Focus"));
 }
 
+// A question that lists some of the sections, as that of a schema of one's own does, gets those.
+TEST_F(Check, SectionsAreThoseOfTheQuestion) {
+  const std::string answer = "1. Main Focus – A cat.\n2. Time of day – midday";
+  EXPECT_THAT(section_problems(answer, "Write:\n1. Main Focus\n2. Time of day"), IsEmpty());
+  EXPECT_THAT(section_problems(answer, "Write:\n1. Main Focus\n2. Style & Aesthetic"),
+              ElementsAre("section Style & Aesthetic: is missing"));
+  EXPECT_THAT(section_problems("1. Place – A farm.\n2. Surroundings – A barn.",
+                               "Describe:\n\n1. Place\n2. Surroundings – What else?"),
+              IsEmpty());
+  EXPECT_EQ(section_problems(answer, "Describe the image.").size(), kSectionCount - 1);
+}
+
 TEST_F(Check, CountsTokensWithThoseOfThePicture) {
   const auto tokenizer = Tokenizer::from_json(test::small_tokenizer().dump(), "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message;

@@ -100,8 +100,8 @@ def score_table(results, runs):
     text = line([f"{count} unseen scenes"] + [title(*key) for key in results]) + "|---" * (len(results) + 1) + "|\n"
     for metric in METRICS:
         text += line([metric] + ["{:.4f} [{:.3f}, {:.3f}]".format(r["corpus"][metric], *r["intervals_95"][metric]) for r in results.values()])
-    for point in RUBRIC:
-        text += line([point] + [f"{100 * r['rubric'][point]:.1f} %" for r in results.values()])
+    for point in RUBRIC:  # there is none where no caption has sections
+        text += line([point] + [f"{100 * r['rubric'][point]:.1f} %" if "rubric" in r else "" for r in results.values()])
     facts = [runs.facts(result) for result in results.values()]
     for fact in FACTS:
         text += line([fact] + [f"{f[fact]:.1f} %" for f in facts])

@@ -6,7 +6,8 @@
   OUT/pictures/*.png        the pictures
 
 Most answers are seven-point captions, to the prompt that `fastvlm caption` uses or to a short one for the same, half of
-them behind noisy object tags; some questions are plain and want one or two sentences, so that the base's answers are kept.
+them behind noisy object tags. Some questions list headings of their own, as `fastvlm caption --schema` does; some are plain and
+want one or two sentences, so that the base's answers are kept.
 """
 import argparse
 import json
@@ -18,20 +19,42 @@ from PIL import Image
 import captions
 import dataset
 
-STYLES = {captions.SEVEN_POINT: 0.72, captions.OUTLINE: 0.1, None: 0.18}  # None: plain
+WHOLE, OUTLINE, HEADINGS, PLAIN = 0.62, 0.1, 0.14, 0.14         # shares of the questions
 BRIEF = "Describe the picture in one short sentence."        # as the page of `fastvlm serve` asks
+INTRODUCTIONS = ["Describe the picture under these headings:", "Describe the image as a list:", "Write these points about the picture:"]
+WRITERS = dict(zip(captions.SECTIONS, captions.WRITERS))
+# Headings of one's own: (title, what else may stand behind it in the question, the answer).
+OTHER_HEADINGS = [
+    ("Subject", "What is shown?", captions.main_focus), ("Nearby", "What else is there?", captions.surroundings),
+    ("Place", "Where is this?", captions.scene_type), ("Mood", "How does it feel?", captions.style),
+    ("Time of day", "One of: morning, midday, sunset, night", lambda scene, rng: scene["time"]),
+    ("Summary", "One sentence.", captions.short),
+]
 
 
-def conversation(graph, rng):
+def headings(scene, rng):
+    """-> (question, answer) under one to four headings, the seven titles among them, in any order."""
+    known = [(title, rng.choice(["", "What is shown?", "In one sentence."]), write) for title, write in WRITERS.items()]
+    chosen = rng.sample(known + OTHER_HEADINGS, rng.randint(1, 4))
+    lines = [f"{i + 1}. {title}" + (f" – {what}" if what else "") for i, (title, what, _) in enumerate(chosen)]
+    answers = [f"{i + 1}. {title} – {write(scene, rng)}" for i, (title, _, write) in enumerate(chosen)]
+    return rng.choice(INTRODUCTIONS) + "\n\n" + "\n".join(lines), "\n".join(answers)
+
+
+def conversation(scene, rng):
     """-> (question, answer) of a scene."""
-    prompt = rng.choices(list(STYLES), list(STYLES.values()))[0]
-    if prompt is None and rng.random() < 0.5:
-        return rng.choice([*captions.SHORT_PROMPTS, BRIEF]), captions.plain(captions.short(graph, rng))
-    if prompt is None:
-        (question, answer), = captions.plain_turns(graph, rng, 1)
-        return question, captions.plain(answer)
-    tags = captions.noisy_tags(graph, rng) if rng.random() < 0.5 else []
-    return captions.tag_block(tags) + prompt, captions.plain(captions.seven_point(graph, rng))
+    style = rng.choices(["whole", "outline", "headings", "plain", "brief"], [WHOLE, OUTLINE, HEADINGS, PLAIN / 2, PLAIN / 2])[0]
+    if style == "headings":
+        question, answer = headings(scene, rng)
+    elif style == "plain":
+        (question, answer), = captions.plain_turns(scene, rng, 1)
+    elif style == "brief":
+        question, answer = rng.choice([*captions.SHORT_PROMPTS, BRIEF]), captions.short(scene, rng)
+    else:
+        tags = captions.noisy_tags(scene, rng) if rng.random() < 0.5 else []
+        question = captions.tag_block(tags) + (captions.SEVEN_POINT if style == "whole" else captions.OUTLINE)
+        answer = captions.seven_point(scene, rng)
+    return question, captions.plain(answer)
 
 
 def write(work, out, shards):
