@@ -33,8 +33,7 @@ void interleave(const void* source, int64_t cols, int64_t first, int64_t count, 
 }
 
 // The same for columns [begin, begin + width); returns what follows in `out`, which may have any
-// alignment. The size of an element is known to the compiler, and mostly so is the number of rows:
-// this is most of what loading a quantised model takes.
+// alignment.
 template <typename T>
 std::byte* interleave_part(const void* source, int64_t cols, int64_t begin, int64_t width,
                            int64_t first, int64_t count, std::byte* out) {
