@@ -11,41 +11,28 @@
 namespace fastvlm {
 namespace {
 
-// The nearest whole number, for |x| < 2^22: the compiler makes vectors of it, of std::nearbyint
-// not.
-float nearest_whole(float x) {
-  constexpr float kShift = 12582912.0F;  // 1.5 * 2^23, from where floats are whole
-  return (x + kShift) - kShift;
-}
-
-// One output's weights into column `lane` of its panel; they are overwritten.
-void pack_int8(std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
+// One output's weights into column `lane` of its panel.
+void pack_int8(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
   float largest = 0.0F;
   for (const float weight : weights) {
     largest = std::isnan(weight) ? weight : std::max(largest, std::abs(weight));
   }
   const float scale = largest / 127.0F;
   const float inverse = scale > 0.0F ? 127.0F / largest : 0.0F;
-  for (float& weight : weights) weight = nearest_whole(weight * inverse);
   const int64_t panel = output / kDotPanel;
   const int64_t lane = output % kDotPanel;
   std::byte* const out = w.data.get() + panel * w.words * kDotPanel * 4 + lane * 4;
   float* const sums = w.sums.data() + panel * dot_groups(w.cols) * kDotPanel + lane;
-  for (int64_t c = 0; c < w.cols; c += 4) {
-    int8_t codes[4] = {};
-    float sum = 0.0F;
-    for (int64_t i = 0; i < std::min<int64_t>(4, w.cols - c); ++i) {
-      const float q = weights[static_cast<size_t>(c + i)];
-      codes[i] = static_cast<int8_t>(q);
-      sum += q;
-    }
-    std::memcpy(out + c * kDotPanel, codes, sizeof codes);
-    sums[c / kDotGroup * kDotPanel] += sum;
+  for (int64_t c = 0; c < w.cols; ++c) {
+    const float q = std::nearbyint(weights[static_cast<size_t>(c)] * inverse);
+    const auto code = static_cast<int8_t>(q);
+    std::memcpy(out + c / 4 * kDotPanel * 4 + c % 4, &code, 1);
+    sums[c / kDotGroup * kDotPanel] += q;
   }
   w.scales[static_cast<size_t>(output)] = scale;
 }
 
-void pack_bf16(std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
+void pack_bf16(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
   std::vector<uint16_t> rounded(weights.size());
   kReferenceDot.round(weights.data(), w.cols, rounded.data());
   std::byte* const out =

@@ -32,34 +32,35 @@ void interleave(const void* source, int64_t cols, int64_t first, int64_t count, 
   }
 }
 
-// The same for columns [begin, begin + width); returns what follows in `out`, which may have any
-// alignment.
-template <typename T>
-std::byte* interleave_part(const void* source, int64_t cols, int64_t begin, int64_t width,
-                           int64_t first, int64_t count, std::byte* out) {
-  for (int64_t c = 0; c < width; ++c, out += kPanel * sizeof(T)) {
-    T column[kPanel] = {};
-    const int64_t at = first * cols + begin + c;
-    if (count == kPanel) {
-      for (int64_t r = 0; r < kPanel; ++r) column[r] = load_unaligned<T>(source, at + r * cols);
-    } else {
-      for (int64_t r = 0; r < count; ++r) column[r] = load_unaligned<T>(source, at + r * cols);
+// The same for columns [begin, begin + width) of words or scales; `out` may have any alignment.
+void interleave_part(const void* source, int64_t bytes, int64_t cols, int64_t begin, int64_t width,
+                     int64_t first, int64_t count, std::byte* out) {
+  const auto* from = static_cast<const std::byte*>(source);
+  const auto size = static_cast<size_t>(bytes);
+  for (int64_t c = 0; c < width; ++c) {
+    for (int64_t r = 0; r < kPanel; ++r, out += bytes) {
+      if (r < count) {
+        std::memcpy(out, from + ((first + r) * cols + begin + c) * bytes, size);
+      } else {
+        std::memset(out, 0, size);
+      }
     }
-    std::memcpy(out, column, sizeof column);
   }
-  return out;
 }
 
-template <typename Scale>
 void pack_quantised_panel(const MatrixSource& source, int64_t first, int64_t count,
                           std::byte* out) {
   const int64_t groups = source.cols / source.group;
-  const int64_t words = source.group / elements_a_word(source.type);
+  const int64_t group_words = source.group / elements_a_word(source.type);
+  const int64_t scale_bytes = element_bytes(source.scale_type);
   for (int64_t g = 0; g < groups; ++g) {
-    out = interleave_part<Scale>(source.scales, groups, g, 1, first, count, out);
-    out = interleave_part<Scale>(source.biases, groups, g, 1, first, count, out);
-    out =
-        interleave_part<uint32_t>(source.data, groups * words, g * words, words, first, count, out);
+    interleave_part(source.scales, scale_bytes, groups, g, 1, first, count, out);
+    out += kPanel * scale_bytes;
+    interleave_part(source.biases, scale_bytes, groups, g, 1, first, count, out);
+    out += kPanel * scale_bytes;
+    interleave_part(source.data, 4, groups * group_words, g * group_words, group_words, first,
+                    count, out);
+    out += kPanel * group_words * 4;
   }
 }
 
@@ -72,9 +73,7 @@ void pack_panel(const MatrixSource& source, int64_t first, int64_t count, std::b
       return interleave(source.data, source.cols, first, count, reinterpret_cast<uint16_t*>(out));
     case WeightType::kQ4:
     case WeightType::kQ8:
-      return element_bytes(source.scale_type) == 4
-                 ? pack_quantised_panel<uint32_t>(source, first, count, out)
-                 : pack_quantised_panel<uint16_t>(source, first, count, out);
+      return pack_quantised_panel(source, first, count, out);
   }
 }
 
@@ -94,11 +93,6 @@ void dequantise(WeightType type, int64_t begin, int64_t end, float scale, float 
 }  // namespace
 
 void row_to_f32(const MatrixSource& source, int64_t row, float* out) {
-  if (source.type == WeightType::kF32) {
-    const auto* data = static_cast<const std::byte*>(source.data);
-    std::memcpy(out, data + row * source.cols * 4, static_cast<size_t>(source.cols) * 4);
-    return;
-  }
   if (source.type != WeightType::kQ4 && source.type != WeightType::kQ8) {
     for (int64_t c = 0; c < source.cols; ++c) {
       out[c] = element(source.type, source.data, row * source.cols + c);
