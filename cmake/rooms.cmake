@@ -64,6 +64,18 @@ function(fastvlm_leave_out room file)
   set_target_properties(fastvlm_${room} PROPERTIES SOURCES "${sources}")
 endfunction()
 
+# fastvlm_optional(<option> <room> <package> <file> <stub>): with the option the room has <file> and links the package, as
+# pkg-config knows it; without it <stub> stands for it.
+function(fastvlm_optional option room package file stub)
+  if(${option})
+    pkg_check_modules(${option} REQUIRED IMPORTED_TARGET ${package})
+    target_link_libraries(fastvlm_${room} PRIVATE PkgConfig::${option})
+    fastvlm_leave_out(${room} ${stub})
+  else()
+    fastvlm_leave_out(${room} ${file})
+  endif()
+endfunction()
+
 # fastvlm_room_test(<room> [SEPARATE] [LINK <targets>...]): tests/<room>/*_test.cc as one GoogleTest program that knows where
 # the repository lies. Files are compiled together; SEPARATE: each by itself, since they use the same names for different
 # things.

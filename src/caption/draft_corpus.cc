@@ -13,10 +13,6 @@
 namespace fastvlm {
 namespace {
 
-std::string_view as_text(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 Result<std::vector<std::string>> texts_of_journal(const std::filesystem::path& file) {
   FASTVLM_ASSIGN(const Journal journal, Journal::read(file));
   std::vector<std::string> texts;
@@ -47,7 +43,7 @@ Result<std::string> text_of_line(std::string_view line, const std::filesystem::p
 
 Result<std::vector<std::string>> read_draft_texts(const std::filesystem::path& file) {
   FASTVLM_ASSIGN(const MappedFile mapped, MappedFile::open(file));
-  std::string_view rest = as_text(mapped);
+  std::string_view rest = text_of(mapped.bytes());
   std::vector<std::string> texts;
   if (rest.starts_with(kJournalFirstLine)) {
     FASTVLM_ASSIGN(texts, texts_of_journal(file));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/mapped_file.h"
+#include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/page_server.h"
 #include "evaluate/rating.h"
@@ -56,8 +57,7 @@ PageAnswer picture_answer(const RatingStudy& study, const std::string& number) {
   const Result<MappedFile> file = MappedFile::open(study.items()[item.get<size_t>()].picture);
   if (!file.ok()) return refused_as_json(404, file.status().message);
   const std::span<const std::byte> bytes = file->bytes();
-  return {200, "image/" + lower_case(format_name(sniff(bytes))),
-          std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
+  return {200, "image/" + lower_case(format_name(sniff(bytes))), std::string(text_of(bytes))};
 }
 
 // {"rater": "Ann", "item": 3, "question": 0, "value": 5}

@@ -17,6 +17,11 @@ namespace {
 constexpr char kTake[] =
     "give a YOLO11 or YOLOv8 detector as .safetensors, Ultralytics .pt or .onnx";
 
+// Whether the bytes begin as a zip archive does.
+bool is_zip_archive(std::string_view beginning) {
+  return beginning.starts_with("PK\x03\x04") || beginning.starts_with("PK\x05\x06");
+}
+
 Result<DetectorWeights> from_safetensors(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(path));
   DetectorWeights weights;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "base/strings.h"
 #include "formats/atomic_file.h"
 
 namespace fastvlm {
@@ -32,8 +33,7 @@ Result<std::string> visit_lines(const std::filesystem::path& path, const LineVis
   std::error_code failed;
   if (std::filesystem::file_size(path, failed) == 0 && !failed) return std::string();
   FASTVLM_ASSIGN(const MappedFile file, MappedFile::open(path));
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
-                              file.bytes().size());
+  const std::string_view text = text_of(file.bytes());
   size_t start = 0;
   for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n', start)) {
     const LinePlace place{static_cast<int64_t>(start), static_cast<int64_t>(end - start)};

@@ -118,10 +118,6 @@ class ArchiveReader {
 
 }  // namespace
 
-bool is_zip_archive(std::string_view beginning) {
-  return beginning.starts_with("PK\x03\x04") || beginning.starts_with("PK\x05\x06");
-}
-
 Result<DetectorWeights> parse_torch_archive(std::span<const std::byte> file,
                                             std::string_view label) {
   FASTVLM_ASSIGN(const ArchiveReader archive, ArchiveReader::open(file, label));

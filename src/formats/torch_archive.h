@@ -17,9 +17,6 @@
 
 namespace fastvlm {
 
-// Whether the bytes begin as a zip archive does.
-bool is_zip_archive(std::string_view beginning);
-
 // A whole file held in memory; `label` names it in messages. Errors: kInvalid (damaged, no PyTorch
 // archive, a tensor that reaches beyond its storage), kUnsupported (TorchScript, big-endian or
 // quantised tensors, calls that torch_pickle.h refuses), kLimit (more than 1 GiB of tensors, or

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // In the place of torch_archive.cc where the build has no libzip.
 #include "base/strings.h"
+#include "formats/hints.h"
 #include "formats/torch_archive.h"
 
 namespace fastvlm {
 
-bool is_zip_archive(std::string_view beginning) {
-  return beginning.starts_with("PK");
-}
-
 Result<DetectorWeights> parse_torch_archive(std::span<const std::byte>, std::string_view label) {
   return error(Code::kUnsupported, cat(label, ": this build reads no .pt files"),
-               "give .safetensors or .onnx");
+               kOtherDetectorFile);
 }
 
 }  // namespace fastvlm

@@ -12,6 +12,8 @@
 #include <charconv>
 #include <memory>
 
+#include "base/strings.h"
+
 namespace fastvlm {
 namespace {
 
@@ -295,7 +297,7 @@ HttpClient::OnBytes appender(std::string& text, size_t limit, const std::string&
       return error(Code::kLimit, cat(url, ": the answer is longer than ", limit, " bytes"),
                    "check the address");
     }
-    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    text.append(text_of(bytes));
     return {};
   };
 }

@@ -30,6 +30,7 @@ constexpr int kDotTileRows = 6;   // 24 sums, four registers of weights and one 
 #include "kernels/rows.inc"
 #include "kernels/winograd.inc"
 #include "kernels/dot_rows.inc"
+#include "kernels/make_table.inc"
 // clang-format on
 
 inline int8x16_t bytes_of(int32x4_t words) {
@@ -125,53 +126,18 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 namespace fastvlm {
 
 const KernelTable* neon_kernels() {
-  static constexpr DotTable kDot{.fast_int8 = false,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = plain::round_to_bf16,
-                                 .product = plain::dot_product};
-  static constexpr KernelTable kTable{
-      "neon",
-      panel_product,
-      kTilePanels,
-      expand,
-      prepare_vector,
-      vector_product,
-      kMostTileRows,
-      plain::quantise_tile,
-      plain::tile_product,
-      depthwise,
-      winograd_input,
-      winograd_output,
-      exponentials,
-      maximum,
-      rms_norm,
-      layer_norm,
-      affine,
-      silu_multiply,
-      scale_gelu,
-      rotate,
-      &kDot,
-  };
+  static constexpr DotTable kDot = plain::dot_table(false, false);
+  static constexpr KernelTable kTable =
+      make_table("neon", plain::quantise_tile, plain::tile_product, &kDot);
   return &kTable;
 }
 
 // The same with dot products of bytes.
 const KernelTable* neon_dotprod_kernels() {
   if (!cpu_features().neon_dotprod) return nullptr;
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = dotprod::round_to_bf16,
-                                 .product = dotprod::dot_product};
-  static const KernelTable kTable = [] {
-    KernelTable table = *neon_kernels();
-    table.name = "neon-dotprod";
-    table.quantise_tile = dotprod::quantise_tile;
-    table.tile_product = dotprod::tile_product;
-    table.dot = &kDot;
-    return table;
-  }();
+  static constexpr DotTable kDot = dotprod::dot_table(true, false);
+  static constexpr KernelTable kTable =
+      make_table("neon-dotprod", dotprod::quantise_tile, dotprod::tile_product, &kDot);
   return &kTable;
 }
 

@@ -308,32 +308,16 @@ void rotate(float* x, const float* cos, const float* sin, int64_t half) {
   }
 }
 
+constexpr int kTilePanels = 1;
+constexpr int kMostTileRows = 4;
+
+#include "kernels/make_table.inc"
+
 }  // namespace
 
 const KernelTable* reference_kernels() {
-  static constexpr KernelTable kTable{
-      "reference",
-      panel_product,
-      1,
-      expand,
-      prepare_vector,
-      vector_product,
-      4,
-      quantise_tile,
-      tile_product,
-      depthwise,
-      winograd_input,
-      winograd_output,
-      exponentials,
-      maximum,
-      rms_norm,
-      layer_norm,
-      affine,
-      silu_multiply,
-      scale_gelu,
-      rotate,
-      &kReferenceDot,
-  };
+  static constexpr KernelTable kTable =
+      make_table("reference", quantise_tile, tile_product, &kReferenceDot);
   return &kTable;
 }
 

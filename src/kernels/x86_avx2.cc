@@ -38,6 +38,7 @@ constexpr int kMostTileRows = 6;  // their sums stay in the 16 registers
 #include "kernels/rows.inc"
 #include "kernels/winograd.inc"
 #include "kernels/dot_rows.inc"
+#include "kernels/make_table.inc"
 // clang-format on
 
 namespace plain {
@@ -121,53 +122,18 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 namespace fastvlm {
 
 const KernelTable* avx2_kernels() {
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = plain::round_to_bf16,
-                                 .product = plain::dot_product};
-  static constexpr KernelTable kTable{
-      "avx2",
-      panel_product,
-      kTilePanels,
-      expand,
-      prepare_vector,
-      vector_product,
-      kMostTileRows,
-      plain::quantise_tile,
-      plain::tile_product,
-      depthwise,
-      winograd_input,
-      winograd_output,
-      exponentials,
-      maximum,
-      rms_norm,
-      layer_norm,
-      affine,
-      silu_multiply,
-      scale_gelu,
-      rotate,
-      &kDot,
-  };
+  static constexpr DotTable kDot = plain::dot_table(true, false);
+  static constexpr KernelTable kTable =
+      make_table("avx2", plain::quantise_tile, plain::tile_product, &kDot);
   return cpu_features().avx2_fma ? &kTable : nullptr;
 }
 
 // The same with dot products of bytes.
 const KernelTable* avx_vnni_kernels() {
   if (!cpu_features().avx_vnni) return nullptr;
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = vnni::round_to_bf16,
-                                 .product = vnni::dot_product};
-  static const KernelTable kTable = [] {
-    KernelTable table = *avx2_kernels();
-    table.name = "avx-vnni";
-    table.quantise_tile = vnni::quantise_tile;
-    table.tile_product = vnni::tile_product;
-    table.dot = &kDot;
-    return table;
-  }();
+  static constexpr DotTable kDot = vnni::dot_table(true, false);
+  static constexpr KernelTable kTable =
+      make_table("avx-vnni", vnni::quantise_tile, vnni::tile_product, &kDot);
   return &kTable;
 }
 

@@ -33,6 +33,9 @@
 namespace fastvlm {
 namespace {
 
+constexpr int kMostTileRows = 12;  // 12 sums and 12 totals of 32 registers
+constexpr int kDotTileRows = 12;   // 12 x 32 sums, two vectors of weights and one of x
+
 // The others use functions.inc; quantised.inc and winograd.inc use products.inc.
 // clang-format off
 #include "kernels/vectors_avx512.inc"
@@ -42,10 +45,8 @@ namespace {
 #include "kernels/rows.inc"
 #include "kernels/winograd.inc"
 #include "kernels/dot_rows.inc"
+#include "kernels/make_table.inc"
 // clang-format on
-
-constexpr int kMostTileRows = 12;  // 12 sums and 12 totals of 32 registers
-constexpr int kDotTileRows = 12;   // 12 x 32 sums, two vectors of weights and one of x
 
 namespace plain {
 
@@ -161,70 +162,27 @@ inline void store_bf16(V values, int64_t count, uint16_t* out) {
 namespace fastvlm {
 
 const KernelTable* avx512_kernels() {
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = plain::round_to_bf16,
-                                 .product = plain::dot_product};
-  static constexpr KernelTable kTable{
-      "avx512",
-      panel_product,
-      kTilePanels,
-      expand,
-      prepare_vector,
-      vector_product,
-      kMostTileRows,
-      plain::quantise_tile,
-      plain::tile_product,
-      depthwise,
-      winograd_input,
-      winograd_output,
-      exponentials,
-      maximum,
-      rms_norm,
-      layer_norm,
-      affine,
-      silu_multiply,
-      scale_gelu,
-      rotate,
-      &kDot,
-  };
+  static constexpr DotTable kDot = plain::dot_table(true, false);
+  static constexpr KernelTable kTable =
+      make_table("avx512", plain::quantise_tile, plain::tile_product, &kDot);
   return cpu_features().avx512 ? &kTable : nullptr;
 }
 
 // The same with dot products of bytes.
 const KernelTable* avx512_vnni_kernels() {
   if (!cpu_features().avx512_vnni) return nullptr;
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = false,
-                                 .quantise = quantise,
-                                 .round = vnni::round_to_bf16,
-                                 .product = vnni::dot_product};
-  static const KernelTable kTable = [] {
-    KernelTable table = *avx512_kernels();
-    table.name = "avx512-vnni";
-    table.quantise_tile = vnni::quantise_tile;
-    table.tile_product = vnni::tile_product;
-    table.dot = &kDot;
-    return table;
-  }();
+  static constexpr DotTable kDot = vnni::dot_table(true, false);
+  static constexpr KernelTable kTable =
+      make_table("avx512-vnni", vnni::quantise_tile, vnni::tile_product, &kDot);
   return &kTable;
 }
 
 // The same with those of bf16 numbers.
 const KernelTable* avx512_vnni_bf16_kernels() {
   if (!cpu_features().avx512_vnni || !cpu_features().avx512_bf16) return nullptr;
-  static constexpr DotTable kDot{.fast_int8 = true,
-                                 .fast_bf16 = true,
-                                 .quantise = quantise,
-                                 .round = vnni_bf16::round_to_bf16,
-                                 .product = vnni_bf16::dot_product};
-  static const KernelTable kTable = [] {
-    KernelTable table = *avx512_vnni_kernels();
-    table.name = "avx512-vnni-bf16";
-    table.dot = &kDot;
-    return table;
-  }();
+  static constexpr DotTable kDot = vnni_bf16::dot_table(true, true);
+  static constexpr KernelTable kTable =
+      make_table("avx512-vnni-bf16", vnni::quantise_tile, vnni::tile_product, &kDot);
   return &kTable;
 }
 

@@ -61,10 +61,10 @@ TEST(Precision, CaptionsOfTheFastPaths) {
       "the same as in f32: %zu of 12 with the tower that auto chooses, %zu with the decoder "
       "in int8 too\n",
       tower, both);
-  // Measured 12 and 9: where the demo is torn between two words, any rounding decides. One less,
-  // for instruction sets that sum in another order.
+  // Measured 12 and 9 or 10, by instruction set: where the demo is torn between two words, any
+  // rounding decides.
   EXPECT_GE(tower, 11U);
-  EXPECT_GE(both, 8U);
+  EXPECT_GE(both, 9U);
 }
 
 }  // namespace
