@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times steps of fine-tuning on a language model of real size: the card's adapter (rank 128 on all
 // linear layers, dropout 0.1), made-up samples of LENGTH positions of which SUPERVISED are learnt.
-//   train_bench MODEL fp32|bf16 BATCH LENGTH SUPERVISED THREADS STEPS
-// A step warms up, then STEPS are timed, and their seconds printed as JSON: {"step": [...]}.
+//   train_bench MODEL fp32|bf16 BATCH LENGTH SUPERVISED EVERY THREADS STEPS
+// EVERY is train's --gradient-checkpointing. A step warms up, then STEPS are timed, and their
+// seconds printed as JSON: {"step": [...]}.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -52,7 +53,7 @@ class MadeUpSamples : public TrainingData {
 };
 
 void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, int64_t supervised,
-         int threads, int64_t steps) {
+         int64_t every, int threads, int64_t steps) {
   ThreadPool pool(threads);
   const Qwen2 model = must(Qwen2::load(must(Checkpoint::open(folder)), pool, Arithmetic::kF32));
   LoraAdapter adapter = must(LoraAdapter::create(model.config(), LoraSettings{}));
@@ -60,6 +61,7 @@ void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, in
   const MadeUpSamples data(model, static_cast<size_t>(batch), length, supervised);
   TrainerSettings settings;
   settings.batch_size = batch;
+  settings.checkpoint_every = every;
   settings.epochs = steps + 1;
   settings.arithmetic = bf16 ? Arithmetic::kBf16 : Arithmetic::kF32;
   Team alone;
@@ -79,11 +81,12 @@ void run(const std::string& folder, bool bf16, int64_t batch, int64_t length, in
 }  // namespace fastvlm
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::fprintf(stderr, "train_bench MODEL fp32|bf16 BATCH LENGTH SUPERVISED THREADS STEPS\n");
+  if (argc != 9) {
+    std::fprintf(stderr,
+                 "train_bench MODEL fp32|bf16 BATCH LENGTH SUPERVISED EVERY THREADS STEPS\n");
     return 1;
   }
   const auto number = [&](int index) { return std::atoll(argv[index]); };
-  fastvlm::run(argv[1], std::string(argv[2]) == "bf16", number(3), number(4), number(5),
-               static_cast<int>(number(6)), number(7));
+  fastvlm::run(argv[1], std::string(argv[2]) == "bf16", number(3), number(4), number(5), number(6),
+               static_cast<int>(number(7)), number(8));
 }

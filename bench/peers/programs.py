@@ -55,10 +55,15 @@ def detect_bench(setting, picture, arithmetic, threads, repetitions, test):
     return Contestant(setting.versions["fastvlm"], arithmetic, threads, command, read)
 
 
-def train_bench(setting, base, arithmetic, batch, length, supervised, threads, steps, test):
+def train_bench(setting, base, arithmetic, every, batch, length, supervised, threads, steps, test):
+    """every: train's --gradient-checkpointing."""
     folder = checkpoint(setting, "s0-0.5b", TRAINING_BASES[base])
-    command = [setting.build / "train_bench", folder, arithmetic, *map(str, (batch, length, supervised, threads, steps))]
-    return Contestant(setting.versions["fastvlm"], f"{arithmetic}, base {base}", threads, command, reader({test: "step"}))
+    command = [setting.build / "train_bench", folder, arithmetic, *map(str, (batch, length, supervised, every, threads, steps))]
+    return Contestant(setting.versions["fastvlm"], training_form(arithmetic, base, every), threads, command, reader({test: "step"}))
+
+
+def training_form(arithmetic, base, every):
+    return f"{arithmetic}, base {base}" + (", all activations kept" if every == 0 else "")
 
 
 def lora_torch(setting, arithmetic, batch, length, supervised, threads, steps, test, **more):
