@@ -22,13 +22,13 @@ extern const std::string_view kSevenPointSchema;
 
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
 constexpr size_t kMostSections = 64, kMostChoices = 1000;
 constexpr size_t kLongestName = 64, kLongestTitle = 100, kLongestText = 4000;
 constexpr int64_t kFewestTokens = 4, kMostTokens = 1 << 16;
 
-std::string shown(const Json& value) {
+std::string shown(const json& value) {
   if (value.is_string()) return cat('"', excerpt(value.get_ref<const std::string&>()), '"');
   if (value.is_structured()) return value.type_name();
   return value.dump();
@@ -37,7 +37,7 @@ std::string shown(const Json& value) {
 // Reads one object of a schema file. The first mistake is kept; what is read behind it is empty.
 class ObjectReader {
  public:
-  ObjectReader(const Json& object, std::string path, std::initializer_list<const char*> keys)
+  ObjectReader(const json& object, std::string path, std::initializer_list<const char*> keys)
       : object_(object), path_(std::move(path)) {
     if (!object.is_object()) {
       fail("", "an object", object);
@@ -52,14 +52,14 @@ class ObjectReader {
   }
 
   const Status& problem() const { return problem_; }
-  const Json* find(const char* key) const {
+  const json* find(const char* key) const {
     const auto found = object_.is_object() ? object_.find(key) : object_.end();
     return !problem_.ok() || found == object_.end() ? nullptr : &*found;
   }
 
   // A text of at most `most` bytes; of one line unless `lines`.
   std::string text(const char* key, bool required, size_t most, bool lines = false) {
-    const Json* value = find(key);
+    const json* value = find(key);
     if (value == nullptr) {
       if (required && problem_.ok()) {
         problem_ = error(Code::kInvalid, cat(path_, ": expected a key \"", key, "\", found none"),
@@ -79,7 +79,7 @@ class ObjectReader {
   }
 
   std::optional<int64_t> whole_number(const char* key, int64_t least, int64_t most) {
-    const Json* value = find(key);
+    const json* value = find(key);
     if (value == nullptr) return std::nullopt;
     const bool good = value->is_number_integer() && *value >= least && *value <= most;
     if (!good) {
@@ -89,7 +89,7 @@ class ObjectReader {
     return value->get<int64_t>();
   }
 
-  std::string fail(const std::string& key, const std::string& expected, const Json& found) {
+  std::string fail(const std::string& key, const std::string& expected, const json& found) {
     const std::string path = key.empty() ? path_ : cat(path_, separator_, key);
     problem_ = error(Code::kInvalid, cat(path, ": expected ", expected, ", found ", shown(found)),
                      "correct the schema file (docs/FORMATS.md)");
@@ -105,7 +105,7 @@ class ObjectReader {
     return list;
   }
 
-  const Json& object_;
+  const json& object_;
   std::string path_;
   const char* separator_ = ".";
   Status problem_;
@@ -118,7 +118,7 @@ bool is_key(std::string_view name) {
   });
 }
 
-Result<std::vector<std::string>> read_choices(const Json& value, const std::string& path) {
+Result<std::vector<std::string>> read_choices(const json& value, const std::string& path) {
   const std::string hint = "list the values that a section may have";
   if (!value.is_array() || value.empty() || value.size() > kMostChoices) {
     return error(Code::kInvalid,
@@ -128,7 +128,7 @@ Result<std::vector<std::string>> read_choices(const Json& value, const std::stri
   }
   std::vector<std::string> choices;
   for (size_t i = 0; i < value.size(); ++i) {
-    const Json wrapped = {{"choice", value[i]}};
+    const json wrapped = {{"choice", value[i]}};
     ObjectReader reader(wrapped, cat(path, "[", i, "]"), {"choice"});
     std::string choice = reader.text("choice", true, kLongestTitle);
     if (!reader.problem().ok()) {
@@ -146,7 +146,7 @@ Result<std::vector<std::string>> read_choices(const Json& value, const std::stri
   return choices;
 }
 
-Result<SectionSpec> read_section(const Json& value, const std::string& path) {
+Result<SectionSpec> read_section(const json& value, const std::string& path) {
   ObjectReader reader(value, path, {"name", "title", "instruction", "max_tokens", "choices"});
   SectionSpec section;
   section.key = reader.text("name", true, kLongestName);
@@ -159,7 +159,7 @@ Result<SectionSpec> read_section(const Json& value, const std::string& path) {
   }
   section.instruction = reader.text("instruction", false, kLongestText);
   section.max_tokens = reader.whole_number("max_tokens", kFewestTokens, kMostTokens);
-  const Json* choices = reader.find("choices");
+  const json* choices = reader.find("choices");
   FASTVLM_RETURN_IF_ERROR(reader.problem());
   if (choices != nullptr) {
     FASTVLM_ASSIGN(section.choices, read_choices(*choices, path + ".choices"));
@@ -240,7 +240,7 @@ const CaptionSchema& seven_point_schema() {
 }
 
 Result<CaptionSchema> parse_caption_schema(std::string_view text, const std::string& file) {
-  const Json document = Json::parse(text, nullptr, false);
+  const json document = json::parse(text, nullptr, false);
   if (document.is_discarded()) {
     return error(Code::kInvalid, cat(file, ": expected JSON, found something that does not parse"),
                  "a schema is a JSON object; prompts/seven_point.json is one");
@@ -252,11 +252,11 @@ Result<CaptionSchema> parse_caption_schema(std::string_view text, const std::str
   schema.sha256 = sha256_hex(text);
   schema.introduction = reader.text("introduction", true, kLongestText, true);
   schema.closing = reader.text("closing", false, kLongestText, true);
-  const Json* sections = reader.find("sections");
+  const json* sections = reader.find("sections");
   FASTVLM_RETURN_IF_ERROR(reader.problem());
   const std::string path = file + ": sections";
-  const Json none;
-  const Json& list = sections == nullptr ? none : *sections;
+  const json none;
+  const json& list = sections == nullptr ? none : *sections;
   if (!list.is_array() || list.empty() || list.size() > kMostSections) {
     return error(Code::kInvalid,
                  cat(path, ": expected a list of 1 to ", kMostSections, " sections, found ",

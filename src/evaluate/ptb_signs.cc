@@ -6,15 +6,13 @@
 namespace fastvlm {
 namespace {
 
-using Text = std::u32string_view;
-
-Lexeme written_as(size_t length, Text written, size_t reach = 0) {
+Lexeme written_as(size_t length, std::u32string_view written, size_t reach = 0) {
   return {length, std::max(length, reach), std::u32string(written)};
 }
 
 struct Spelling {
-  Text sign;
-  Text written;
+  std::u32string_view sign;
+  std::u32string_view written;
 };
 
 // Penn Treebank knows ASCII only: what it writes for brackets, foreign quotation marks, currencies,
@@ -43,7 +41,7 @@ Lexeme spelled_sign(Ahead ahead) {
 
 // it&apos;s: a clitic behind an apostrophe written as an entity.
 Lexeme entity_clitic(Ahead ahead) {
-  constexpr Text kEntity = U"&apos;";
+  constexpr std::u32string_view kEntity = U"&apos;";
   const size_t next = kEntity.size();
   if (ahead.first(next) != kEntity || !in(ahead[next], U"smdSMD")) return {};
   if (is_ascii_letter(ahead[next + 1])) return {};
@@ -52,7 +50,7 @@ Lexeme entity_clitic(Ahead ahead) {
 
 // " opens before a letter, a digit or a dollar, and closes everywhere else.
 Lexeme double_quote(Ahead ahead) {
-  constexpr Text kEntity = U"&quot;";
+  constexpr std::u32string_view kEntity = U"&quot;";
   const bool entity = ahead.first(kEntity.size()) == kEntity;
   if (!entity && ahead[0] != '"') return {};
   const size_t length = entity ? kEntity.size() : 1;
@@ -110,7 +108,7 @@ Lexeme run_of_signs(Ahead ahead) {
   return {};
 }
 
-std::u32string with_brackets_named(Text text) {
+std::u32string with_brackets_named(std::u32string_view text) {
   std::u32string written;
   for (const char32_t point : text) {
     if (point == '(') {
@@ -136,7 +134,7 @@ Lexeme smiley(Ahead ahead) {
 
 // ^_^, -_-, (^_^)
 Lexeme upright_smiley(Ahead ahead) {
-  constexpr Text kEyes = U"^-=~<>x'";
+  constexpr std::u32string_view kEyes = U"^-=~<>x'";
   const size_t at = ahead[0] == '(' ? 1 : 0;
   if (!in(ahead[at], kEyes) || ahead[at] == 'x' || ahead[at + 1] != '_') return {};
   if (ahead[at + 2] != ahead[at] || (at == 1 && ahead[4] != ')')) return {};

@@ -33,9 +33,9 @@ void append_utf8(uint32_t code, std::string& out) {
 }
 
 // Goes through the text once; every step answers false where the text is something else.
-class Reader {
+class NamesReader {
  public:
-  explicit Reader(std::string_view text) : rest_(text) {}
+  explicit NamesReader(std::string_view text) : rest_(text) {}
 
   size_t left() const { return rest_.size(); }
   bool at_end() {
@@ -145,7 +145,7 @@ Result<std::vector<std::string>> dense_names(const std::map<int64_t, std::string
 }
 
 Result<std::vector<std::string>> parse_python_names(std::string_view text, std::string_view where) {
-  Reader reader(text);
+  NamesReader reader(text);
   const bool dict = reader.take('{');
   const bool list = !dict && reader.take('[');
   const char closing = dict ? '}' : ']';

@@ -40,7 +40,7 @@ struct DotMatrix::Packed {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t words = 0;  // a column of a panel
-  AlignedBytes data;
+  WeightBytes data;
   std::vector<float> scales;  // kInt8: [panels, 32]
   std::vector<float> sums;    // kInt8: of the q of each group, [panels, groups, 32]
 

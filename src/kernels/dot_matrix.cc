@@ -2,8 +2,9 @@
 #include "kernels/dot_matrix.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/dot_kernels.h"
 #include "kernels/kernel_table.h"
@@ -11,25 +12,42 @@
 namespace fastvlm {
 namespace {
 
+// The bits of floats of one sign are in the order of the numbers, infinity and NaN behind them.
+float largest_magnitude(const std::vector<float>& weights) {
+  int32_t largest = 0;
+  for (const float weight : weights) {
+    largest = std::max(largest, std::bit_cast<int32_t>(weight) & 0x7FFFFFFF);
+  }
+  return std::bit_cast<float>(largest);
+}
+
+// The nearest whole numbers of weights times `inverse`, which are at most 127. Where one is not
+// finite the scale of the output is none either, and no code matters.
+void round_to_int8(const std::vector<float>& weights, float inverse, int8_t* codes) {
+  constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: the lowest bits of a sum with it are whole
+  for (size_t c = 0; c < weights.size(); ++c) {
+    codes[c] = static_cast<int8_t>(std::bit_cast<int32_t>(weights[c] * inverse + kWhole));
+  }
+}
+
 // One output's weights into column `lane` of its panel.
 void pack_int8(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
-  float largest = 0.0F;
-  for (const float weight : weights) {
-    largest = std::isnan(weight) ? weight : std::max(largest, std::abs(weight));
-  }
-  const float scale = largest / 127.0F;
-  const float inverse = scale > 0.0F ? 127.0F / largest : 0.0F;
+  const float largest = largest_magnitude(weights);
+  std::vector<int8_t> codes(static_cast<size_t>(w.words * 4));
+  round_to_int8(weights, largest > kLeastRange ? 127.0F / largest : 0.0F, codes.data());
   const int64_t panel = output / kDotPanel;
   const int64_t lane = output % kDotPanel;
   std::byte* const out = w.data.get() + panel * w.words * kDotPanel * 4 + lane * 4;
-  float* const sums = w.sums.data() + panel * dot_groups(w.cols) * kDotPanel + lane;
-  for (int64_t c = 0; c < w.cols; ++c) {
-    const float q = std::nearbyint(weights[static_cast<size_t>(c)] * inverse);
-    const auto code = static_cast<int8_t>(q);
-    std::memcpy(out + c / 4 * kDotPanel * 4 + c % 4, &code, 1);
-    sums[c / kDotGroup * kDotPanel] += q;
+  for (int64_t word = 0; word < w.words; ++word) {
+    std::memcpy(out + word * kDotPanel * 4, codes.data() + word * 4, 4);
   }
-  w.scales[static_cast<size_t>(output)] = scale;
+  float* const sums = w.sums.data() + panel * dot_groups(w.cols) * kDotPanel + lane;
+  for (int64_t c = 0; c < w.cols; c += kDotGroup) {
+    const auto* const group = codes.data() + c;
+    const int sum = std::accumulate(group, group + std::min(kDotGroup, w.cols - c), 0);
+    sums[c / kDotGroup * kDotPanel] = static_cast<float>(sum);
+  }
+  w.scales[static_cast<size_t>(output)] = largest / 127.0F;
 }
 
 void pack_bf16(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
@@ -72,7 +90,7 @@ DotMatrix DotMatrix::pack(const MatrixSource& source, Arithmetic arithmetic, Thr
   packed->words = (source.cols + columns - 1) / columns;
   const int64_t panels = packed->panels();
   const int64_t panel_bytes = packed->words * kDotPanel * 4;
-  packed->data = aligned_bytes(panels * panel_bytes);
+  packed->data = weight_bytes(panels * panel_bytes);
   if (arithmetic == Arithmetic::kInt8) {
     packed->scales.resize(static_cast<size_t>(panels * kDotPanel));
     packed->sums.resize(static_cast<size_t>(panels * dot_groups(source.cols) * kDotPanel));

@@ -35,7 +35,7 @@ struct Matrix::Packed {
   int64_t group = 0;
   int64_t group_bytes = 0;  // of a quantised panel's group
   int64_t panel_bytes = 0;
-  AlignedBytes data;
+  WeightBytes data;
 
   bool quantised() const { return type == WeightType::kQ4 || type == WeightType::kQ8; }
   const std::byte* panel(int64_t index) const { return data.get() + index * panel_bytes; }
@@ -224,6 +224,7 @@ const KernelTable* avx512_vnni_kernels();
 const KernelTable* avx512_vnni_bf16_kernels();
 const KernelTable* neon_kernels();
 const KernelTable* neon_dotprod_kernels();
+const KernelTable* neon_i8mm_kernels();
 
 // The product of x and all of W by the calling thread alone, for drivers that split by rows.
 void matmul_alone(const float* x, int64_t m, int64_t x_stride, const Matrix& w, float* y,

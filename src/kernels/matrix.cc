@@ -93,11 +93,23 @@ void dequantise(WeightType type, int64_t begin, int64_t end, float scale, float 
 }  // namespace
 
 void row_to_f32(const MatrixSource& source, int64_t row, float* out) {
-  if (source.type != WeightType::kQ4 && source.type != WeightType::kQ8) {
-    for (int64_t c = 0; c < source.cols; ++c) {
-      out[c] = element(source.type, source.data, row * source.cols + c);
-    }
-    return;
+  const int64_t first = row * source.cols;
+  switch (source.type) {
+    case WeightType::kF32:
+      std::memcpy(out, static_cast<const std::byte*>(source.data) + first * 4,
+                  static_cast<size_t>(source.cols) * sizeof(float));
+      return;
+    case WeightType::kF16:
+      for (int64_t c = 0; c < source.cols; ++c)
+        out[c] = f16_to_f32(load_unaligned<uint16_t>(source.data, first + c));
+      return;
+    case WeightType::kBF16:
+      for (int64_t c = 0; c < source.cols; ++c)
+        out[c] = bf16_to_f32(load_unaligned<uint16_t>(source.data, first + c));
+      return;
+    case WeightType::kQ4:
+    case WeightType::kQ8:
+      break;
   }
   const int64_t groups = source.cols / source.group;
   const int64_t words = source.cols / elements_a_word(source.type);
@@ -149,7 +161,7 @@ Matrix Matrix::pack(const MatrixSource& source, ThreadPool& pool, Arithmetic ari
     packed->panel_bytes = (bytes + 63) / 64 * 64;
   }
   const int64_t panels = panels_of(source.rows);
-  packed->data = aligned_bytes(panels * packed->panel_bytes);
+  packed->data = weight_bytes(panels * packed->panel_bytes);
   std::byte* const data = packed->data.get();
   const int64_t panel_bytes = packed->panel_bytes;
   pool.parallel_for(panels, 1, [&](int64_t begin, int64_t end) {

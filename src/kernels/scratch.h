@@ -29,12 +29,19 @@ struct AlignedDelete {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
-// Not touched, so that the threads that fill the pages also touch them first. Large blocks are in
-// large pages, of which a decoder that reads all of its weights for each token needs fewer.
+// Not touched, so that the threads that fill the pages also touch them first.
 inline AlignedBytes aligned_bytes(int64_t size) {
   void* data = size >= kLargeBlock ? map_memory(size)
                                    : ::operator new[](static_cast<size_t>(size), kAlignment);
   return {static_cast<std::byte*>(data), AlignedDelete{size}};
+}
+
+// The same for packed weights, which stay. Small ones are malloc's here, too: sanitizers see where
+// they end.
+using WeightBytes = std::shared_ptr<std::byte[]>;
+inline WeightBytes weight_bytes(int64_t size) {
+  if (size >= kLargeBlock) return large_page_block(size);
+  return {aligned_bytes(size)};
 }
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a

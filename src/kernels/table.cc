@@ -15,8 +15,8 @@ std::vector<const KernelTable*> available() {
   std::vector<const KernelTable*> tables;
   for (const KernelTable* table :
        {reference_kernels(), avx2_kernels(), avx_vnni_kernels(), avx512_kernels(),
-        avx512_vnni_kernels(), avx512_vnni_bf16_kernels(), neon_kernels(),
-        neon_dotprod_kernels()}) {
+        avx512_vnni_kernels(), avx512_vnni_bf16_kernels(), neon_kernels(), neon_dotprod_kernels(),
+        neon_i8mm_kernels()}) {
     if (table != nullptr) tables.push_back(table);
   }
   return tables;

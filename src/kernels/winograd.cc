@@ -181,7 +181,7 @@ WinogradConvolution make_winograd(ThreadPool& pool, const std::vector<float>& we
   conv.bias = bias;
   const int64_t panels = panels_of(conv.channels_out());
   const int64_t point = panels * channels_in * kPanel;
-  conv.weights = aligned_bytes(kWinogradPoints * point * int64_t{sizeof(float)});
+  conv.weights = weight_bytes(kWinogradPoints * point * int64_t{sizeof(float)});
   auto* const packed = reinterpret_cast<float*>(conv.weights.get());
   pool.parallel_for(panels * kPanel, kPanel, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * channels_in; i < end * channels_in; ++i) {

@@ -22,7 +22,7 @@ namespace fastvlm {
 // Four times the memory of the weights it is made from.
 struct WinogradConvolution {
   int64_t channels_in = 0;
-  AlignedBytes weights;  // f32 [36, panels, channels_in, 16]: at a point, as products want them
+  WeightBytes weights;  // f32 [36, panels, channels_in, 16]: at a point, as products want them
   std::vector<float> bias;
 
   int64_t channels_out() const { return static_cast<int64_t>(bias.size()); }

@@ -69,7 +69,9 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 }
 
 // clang-format off
+#include "kernels/quantised_sums.inc"
 #include "kernels/quantised.inc"
+#include "kernels/dot_sums.inc"
 #include "kernels/dot_products.inc"
 // clang-format on
 
@@ -105,7 +107,9 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 }
 
 // clang-format off
+#include "kernels/quantised_sums.inc"
 #include "kernels/quantised.inc"
+#include "kernels/dot_sums.inc"
 #include "kernels/dot_products.inc"
 // clang-format on
 

@@ -73,7 +73,9 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 }
 
 // clang-format off
+#include "kernels/quantised_sums.inc"
 #include "kernels/quantised.inc"
+#include "kernels/dot_sums.inc"
 #include "kernels/dot_products.inc"
 // clang-format on
 
@@ -113,7 +115,9 @@ inline Words dot_codes(Words sums, Words codes, Words weights) {
 }
 
 // clang-format off
+#include "kernels/quantised_sums.inc"
 #include "kernels/quantised.inc"
+#include "kernels/dot_sums.inc"
 #include "kernels/dot_products.inc"
 // clang-format on
 
@@ -147,7 +151,10 @@ inline void store_bf16(V values, int64_t count, uint16_t* out) {
   _mm256_mask_storeu_epi16(out, first_lanes(count), (__m256i)_mm512_cvtneps_pbh(values));
 }
 
+// clang-format off
+#include "kernels/dot_sums.inc"
 #include "kernels/dot_products.inc"
+// clang-format on
 
 }  // namespace vnni_bf16
 }  // namespace

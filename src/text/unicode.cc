@@ -11,7 +11,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+constexpr std::string_view kReplacementUtf8 = "\xEF\xBF\xBD";  // U+FFFD
 
 uint8_t byte_at(std::string_view bytes, size_t i) {
   return static_cast<uint8_t>(bytes[i]);
@@ -136,7 +136,8 @@ size_t append_whole_characters(std::string_view bytes, std::string& text) {
   while (at < bytes.size()) {
     const Utf8Front front = utf8_front(bytes.substr(at));
     if (front.kind == Utf8Front::Kind::kIncomplete) break;
-    text += front.kind == Utf8Front::Kind::kInvalid ? kReplacement : bytes.substr(at, front.length);
+    text +=
+        front.kind == Utf8Front::Kind::kInvalid ? kReplacementUtf8 : bytes.substr(at, front.length);
     at += front.length;
   }
   return at;
@@ -145,7 +146,7 @@ size_t append_whole_characters(std::string_view bytes, std::string& text) {
 std::string with_replacements(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
-  if (append_whole_characters(bytes, text) < bytes.size()) text += kReplacement;
+  if (append_whole_characters(bytes, text) < bytes.size()) text += kReplacementUtf8;
   return text;
 }
 
