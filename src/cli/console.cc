@@ -32,6 +32,8 @@ void end(int signal) {
   ::_exit(128 + signal);
 }
 
+bool reader_left = false;  // of stdout
+
 volatile std::sig_atomic_t asked_to_stop = 0;
 
 void ask_to_stop(int signal) {
@@ -63,6 +65,7 @@ Exit exit_code(const Status& status) {
 }
 
 Exit report(const Status& status) {
+  if (reader_left) return exit_code(status);  // as after `| head -1`: nobody misses the rest
   say("fastvlm: error: ", status.message);
   if (!status.hint.empty()) say("hint: ", status.hint);
   return exit_code(status);
@@ -84,6 +87,7 @@ Status print(std::string_view text) {
 }
 
 Status stdout_failed() {
+  reader_left = errno == EPIPE;
   return error(Code::kIo, cat("stdout: cannot write: ", std::strerror(errno)),
                "check the disk, or the program that reads the output");
 }

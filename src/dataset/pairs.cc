@@ -113,6 +113,10 @@ DatasetSample pair_sample(const json& record, const std::string& prompt, Problem
   const std::string own = text_of(find_any(record, kPromptNames));
   sample.human = human_turn(tags == nullptr ? std::vector<Tag>() : tags_in(*tags, problems),
                             own.empty() ? prompt : own);
+  if (sample.gpt.find(kImageMark) != std::string::npos ||
+      sample.human.rfind(kImageMark) != sample.human.find(kImageMark)) {
+    problems.push_back(cat("expected no ", kImageMark, " in a text: it stands for the picture"));
+  }
   return sample;
 }
 
@@ -150,6 +154,11 @@ DatasetSample conversation_sample(const json& record, Problems& problems) {
   return sample;
 }
 
+fs::path whole(const fs::path& path) {
+  std::error_code ignored;
+  return fs::absolute(path, ignored).lexically_normal();
+}
+
 struct Imported {
   DatasetSample sample;
   std::string sha256;  // of the picture's file
@@ -177,18 +186,26 @@ Imported read_pair(const FileRecord& record, const ImportOptions& options, Probl
     return read;
   }
   read.sha256 = std::move(*sha256);
-  read.sample.image = path.lexically_relative(options.images).generic_string();
+  const fs::path relative = whole(path).lexically_relative(whole(options.images));
+  if (relative.empty() || *relative.begin() == "..") {
+    problems.push_back(cat("image ", read.sample.image, ": lies outside of ",
+                           options.images.string(),
+                           ": name a folder above all pictures, or copy it there"));
+  }
+  read.sample.image = relative.generic_string();
   return read;
 }
 
 // Ids that are missing or taken come from the picture's name.
 void give_ids(std::vector<Imported>& all) {
   std::set<std::string> taken;
+  std::map<std::string, int64_t> numbers;  // the last one behind an id
   for (Imported& one : all) {
     std::string& id = one.sample.id;
     if (id.empty()) id = fs::path(one.sample.image).stem().string();
     const std::string wanted = id;
-    for (int number = 2; !taken.insert(id).second; ++number) id = cat(wanted, "-", number);
+    while (!taken.insert(id).second)
+      id = cat(wanted, "-", ++numbers.try_emplace(wanted, 1).first->second);
   }
 }
 

@@ -10,6 +10,8 @@
 namespace fastvlm {
 namespace {
 
+using nlohmann::json;
+
 struct Piece {
   size_t begin;
   size_t end;
@@ -33,8 +35,8 @@ size_t behind_string(std::string_view text, size_t at) {
   return std::min(at + 1, text.size());
 }
 
-// The elements of the list that starts at `at`: what stands between its commas.
-std::vector<Piece> elements_of(std::string_view text, size_t at) {
+// The elements of the list that starts at `at`: what stands between its commas. `closed`: it ends.
+std::vector<Piece> elements_of(std::string_view text, size_t at, bool& closed) {
   std::vector<Piece> pieces;
   size_t begin = at + 1;
   int depth = 1;
@@ -52,7 +54,8 @@ std::vector<Piece> elements_of(std::string_view text, size_t at) {
     }
     ++at;
   }
-  if (depth > 0) pieces.push_back({begin, text.size()});  // the list has no end
+  closed = depth == 0;
+  if (!closed) pieces.push_back({begin, text.size()});
   if (trimmed(text.substr(at)).empty()) return pieces;
   pieces.push_back({at, text.size()});  // something behind the list
   return pieces;
@@ -65,10 +68,11 @@ Result<std::vector<FileRecord>> parse_records(std::string_view text, const std::
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   const size_t first = text.find_first_not_of(kBlanks);
   const bool list = first != std::string_view::npos && text[first] == '[';
+  bool closed = true;
   std::vector<FileRecord> records;
   size_t counted = 0;
   int64_t line = 1;
-  for (const Piece& piece : list ? elements_of(text, first) : lines_of(text)) {
+  for (const Piece& piece : list ? elements_of(text, first, closed) : lines_of(text)) {
     const std::string_view all = text.substr(piece.begin, piece.end - piece.begin);
     const size_t skipped = all.find_first_not_of(kBlanks);
     if (skipped == std::string_view::npos) continue;
@@ -80,6 +84,11 @@ Result<std::vector<FileRecord>> parse_records(std::string_view text, const std::
     FileRecord record{line, parse_json(own), {}};
     if (record.value.is_discarded()) record.excerpt = excerpt(own);
     records.push_back(std::move(record));
+  }
+  // A file that was cut off between two records, which are whole.
+  if (!closed && (records.empty() || !records.back().value.is_discarded())) {
+    records.push_back({1 + std::count(text.begin(), text.end(), '\n'),
+                       json(json::value_t::discarded), "the file's end: its list is not closed"});
   }
   if (records.empty()) {
     return error(Code::kInvalid, cat(name, ": expected conversations, found none"),

@@ -81,7 +81,16 @@ class Fields {
   const Json& object_;
 };
 
-Status check_kind(const Fields& fields) {
+// Keys that make an adapter more than what it adds to the linear layers.
+constexpr std::pair<const char*, std::string_view> kOtherMathematics[] = {
+    {"layer_replication", "replicated layers"},
+    {"alora_invocation_tokens", "adapters that begin at a token"},
+    {"trainable_token_indices", "trained embeddings of tokens"},
+    {"target_parameters", "adapted parameters that are no layers"},
+    {"use_qalora", "adapters of pooled inputs"},
+    {"arrow_config", "adapters that are routed to"}};
+
+Status check_kind(const Fields& fields, const std::string& file) {
   const Json* type = fields.find("peft_type");
   if (type == nullptr || *type != "LORA") {
     return fields.wrong("peft_type", "\"LORA\"", type == nullptr ? Json() : *type);
@@ -95,7 +104,18 @@ Status check_kind(const Fields& fields) {
     FASTVLM_RETURN_IF_ERROR(fields.expect_plain(
         "modules_to_save", "modules trained as a whole, other than mm_projector,"));
   }
-  return fields.expect_plain("layer_replication", "replicated layers");
+  for (const auto& [key, what] : kOtherMathematics) {
+    FASTVLM_RETURN_IF_ERROR(fields.expect_plain(key, what));
+  }
+  const Json* start = fields.find("init_lora_weights");
+  const std::string name = start != nullptr && start->is_string() ? start->get<std::string>() : "";
+  if (name.starts_with("pissa") || name == "olora" || name == "corda") {
+    return error(Code::kUnsupported,
+                 cat(file, ": key `init_lora_weights`: adapters for a base that ", printable(name),
+                     " changed are not supported"),
+                 "save it with path_initial_model_for_weight_conversion, which makes a plain one");
+  }
+  return {};
 }
 
 struct AdapterConfig {
@@ -106,7 +126,7 @@ struct AdapterConfig {
 Result<AdapterConfig> read_adapter_config(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const Json object, read_ordered_json_object(path));
   const Fields fields(path.string(), object);
-  FASTVLM_RETURN_IF_ERROR(check_kind(fields));
+  FASTVLM_RETURN_IF_ERROR(check_kind(fields, path.string()));
   AdapterConfig config;
   config.projector =
       fields.find("modules_to_save") != nullptr && !object["modules_to_save"].empty();
@@ -232,7 +252,13 @@ Result<LoraAdapter> load_adapter(const std::filesystem::path& folder,
   FASTVLM_ASSIGN(const SafetensorsFile file, SafetensorsFile::open(folder / kAdapterTensorFile));
   FASTVLM_ASSIGN(const std::set<std::string> modules, adapted_modules(file, stated.projector));
   stated.lora.targets = shortest_names(modules, config.layers);
-  FASTVLM_ASSIGN(LoraAdapter adapter, LoraAdapter::create(config, stated.lora));
+  auto created = LoraAdapter::create(config, stated.lora);
+  if (!created.ok()) {  // settings that a person gives on the command line come from a file here
+    const Status& wrong = created.status();
+    return error(Code::kInvalid, cat(folder.string(), ": ", wrong.message),
+                 "take the adapter's own files, as PEFT wrote them");
+  }
+  LoraAdapter adapter = std::move(*created);
   for (const LoraModule& module : adapter.modules()) {
     const std::string name = cat(kPrefix, module.name);
     float* const values = adapter.parameters().data();

@@ -197,7 +197,7 @@ Result<Certificate> kept_certificate(const fs::path& folder,
                                      const std::vector<std::string>& names) {
   const fs::path path = folder / "server.pem";
   if (fs::exists(path)) {
-    const Result<Certificate> kept = read_certificate(path, path);
+    Result<Certificate> kept = read_certificate(path, path);
     if (kept.ok()) {
       const X509Pointer certificate = first_certificate(kept->chain);
       if (lasts_for(certificate.get(), kDaysLeft) && is_for(certificate.get(), names)) return kept;

@@ -27,7 +27,7 @@ TEST(LargePages, BlocksAreAlignedAndApart) {
   }
   for (size_t i = 0; i < sizes.size(); ++i) {
     EXPECT_EQ(blocks[i][0], static_cast<std::byte>(i));
-    EXPECT_EQ(blocks[i][static_cast<size_t>(sizes[i] - 1)], static_cast<std::byte>(i));
+    EXPECT_EQ(blocks[i][sizes[i] - 1], static_cast<std::byte>(i));
   }
 }
 
@@ -62,7 +62,7 @@ TEST(LargePages, AnyThreadMayTakeAndGiveBack) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t size = 1 + i * 7919 % (3 * kMb);
       const auto block = large_page_block(size);
-      block[0] = block[static_cast<size_t>(size - 1)] = static_cast<std::byte>(i);
+      block[0] = block[size - 1] = static_cast<std::byte>(i);
       ASSERT_EQ(block[0], static_cast<std::byte>(i));
     }
   });

@@ -352,6 +352,18 @@ TEST_F(CaptionCommandTest, OutputThatCannotBeWritten) {
   EXPECT_EQ(caption({"--help"}, {.output_to = "/dev/full"}).code, 2);
 }
 
+// As with `| head -1`: the reader has what it wanted, and nothing is wrong.
+TEST_F(CaptionCommandTest, AReaderThatLeavesIsNoError) {
+  const test::Run run = test::run(
+      {"/bin/sh", "-c",
+       "{ sleep 0.2; \"$0\" caption --model tiny --max-tokens 8 --prompt hello a.png b.png; "
+       "echo \"code $?\" >&2; } | true",
+       std::string(FASTVLM_BINARY_DIR) + "/fastvlm"},
+      {.folder = shared_folder_->path()});
+  EXPECT_THAT(run.err, HasSubstr("code 2\n"));
+  EXPECT_THAT(run.err, testing::Not(HasSubstr("error")));
+}
+
 TEST_F(CaptionCommandTest, InterruptedByTheUser) {
   const test::Run run =
       test::fastvlm({"caption", "a.png", "--model", "tiny", "--max-tokens", "8000", "--prompt",

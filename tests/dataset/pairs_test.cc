@@ -129,6 +129,34 @@ TEST_F(Pairs, OnePictureStaysInOneSplitAndIdsAreDistinct) {
   for (const auto& [image, where] : splits) EXPECT_EQ(where.size(), 1U) << image;
 }
 
+// What `dataset check` would refuse is not written.
+TEST_F(Pairs, MarksOfPicturesAndFilesOutsideAreNamed) {
+  const fs::path inner = folder_ / "inner";
+  fs::create_directory(inner);
+  std::ofstream(inner / "a.jpg") << "another picture";
+  std::ofstream(folder_ / "own.csv") << "image,caption,prompt\na.jpg,A <image> of a cat.,\n"
+                                        "a.jpg,A cat.,<image> What?\n../1.jpg,A dog.,\n"
+                                     << (inner / "a.jpg").string() << ",A cat.,\n";
+  const auto set = import_pairs(folder_ / "own.csv", {inner, "What?", 1, {1, 0, 0}});
+  ASSERT_TRUE(set.ok()) << set.status().message;
+  ASSERT_EQ(set->problems.size(), 3U);
+  EXPECT_THAT(set->problems[0].what, HasSubstr("expected no <image> in a text"));
+  EXPECT_THAT(set->problems[1].what, HasSubstr("expected no <image> in a text"));
+  EXPECT_THAT(set->problems[2].what, HasSubstr("../1.jpg: lies outside of"));
+  ASSERT_EQ(set->samples[0].size(), 1U);
+  EXPECT_EQ(set->samples[0][0].image, "a.jpg");
+}
+
+TEST_F(Pairs, ManyOfOneIdAreNumbered) {
+  std::string text = "id,image,caption\n";
+  for (int i = 0; i < 20'000; ++i) text += "same,1.jpg,A dog.\n";
+  const auto set = import_text("own.csv", text);
+  std::set<std::string> ids;
+  for (const DatasetSample& sample : set.samples[0]) ids.insert(sample.id);
+  EXPECT_EQ(ids.size(), 20'000U);
+  EXPECT_TRUE(ids.contains("same") && ids.contains("same-2") && ids.contains("same-20000"));
+}
+
 TEST_F(Pairs, ACsvWithoutNamesIsRefused) {
   std::ofstream(folder_ / "x.csv") << "1.jpg,A dog.\n";
   EXPECT_THAT(import_pairs(folder_ / "x.csv", {folder_.path(), "?"}).status().message,

@@ -132,12 +132,18 @@ TEST(AdapterFile, RefusesOtherAdaptersByName) {
     const char* said;
   } cases[] = {{"use_dora", true, false, "DoRA adapters"},
                {"bias", "all", "none", "trained biases"},
-               {"modules_to_save", {"lm_head"}, nullptr, "modules trained as a whole"}};
+               {"modules_to_save", {"lm_head"}, nullptr, "modules trained as a whole"},
+               {"alora_invocation_tokens", {1, 2}, nullptr, "adapters that begin at a token"},
+               {"init_lora_weights", "pissa_niter_4", true, "a base that pissa_niter_4 changed"}};
   for (const auto& each : cases) {
     edit_config(folder.path(), each.key, each.value);
     expect_refused(folder.path(), Code::kUnsupported, each.said);
     edit_config(folder.path(), each.key, each.before);
   }
+  edit_config(folder.path(), "lora_alpha", -1);
+  expect_refused(folder.path(), Code::kInvalid,
+                 folder.path().string() + ": LoRA alpha: expected a number above 0, found -1");
+  edit_config(folder.path(), "lora_alpha", 6);
   edit_config(folder.path(), "peft_type", "IA3");
   expect_refused(folder.path(), Code::kInvalid,
                  "key `peft_type`: expected \"LORA\", found \"IA3\"");
@@ -167,7 +173,7 @@ TEST(AdapterFile, RefusesTensorsThatDoNotFit) {
   write(name + "lora_A.weight");
   expect_refused(folder.path(), Code::kInvalid, "lora_B.weight: expected [16, 3], found none");
   write("base_model.model.lm_head.lora_A.weight");
-  expect_refused(folder.path(), Code::kUsage, "lm_head: no layer of that name");
+  expect_refused(folder.path(), Code::kInvalid, "lm_head: no layer of that name");
   std::filesystem::remove(folder / "adapter_model.safetensors");
   expect_refused(folder.path(), Code::kNotFound, "adapter_model.safetensors");
   std::ofstream(folder / "adapter_config.json") << "[]";

@@ -88,6 +88,8 @@ TEST(Conversations, FilesThatAreNone) {
   }
   // What breaks off or nests is named where it begins.
   EXPECT_EQ(parse(std::string("[\n") + kRecord + ",\n{\"image\": \"").problems.size(), 1U);
+  EXPECT_THAT(parse(std::string("[\n") + kRecord + ",\n").problems,
+              ElementsAre("d:5: expected JSON, found the file's end: its list is not closed"));
   EXPECT_EQ(parse("[[[[]]], 1, \"x]\"]").problems.size(), 3U);
   EXPECT_EQ(parse("[1\n2").problems.size(), 1U);
   EXPECT_EQ(parse("]").problems.size(), 1U);
