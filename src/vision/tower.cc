@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -35,6 +37,15 @@ class Buffer {
 
  private:
   AlignedBytes bytes_;
+};
+
+// The two maps that a pass swaps.
+struct Maps {
+  explicit Maps(int64_t count) : floats(count), x(count), spare(count) {}
+
+  int64_t floats;  // of each
+  Buffer x;
+  Buffer spare;
 };
 
 // The rows of the stem's second map that one strip makes.
@@ -70,8 +81,8 @@ int64_t map_floats(const TowerModules& tower, int64_t height, int64_t width, boo
 // spare_ is where the next one is made.
 class ForwardPass {
  public:
-  ForwardPass(int64_t floats, ThreadPool& pool, const StageSink& sink)
-      : pool_(pool), sink_(sink), x_(floats), spare_(floats) {}
+  ForwardPass(Maps& maps, ThreadPool& pool, const StageSink& sink)
+      : pool_(pool), sink_(sink), x_(maps.x), spare_(maps.spare) {}
 
   // patch_embed. Strips go from the bottom to the top: a strip starts one row early, where the
   // convolution sees zeros instead of the row above, and the strip above writes that row anew.
@@ -242,8 +253,8 @@ class ForwardPass {
 
   ThreadPool& pool_;
   const StageSink& sink_;
-  Buffer x_;
-  Buffer spare_;
+  Buffer& x_;  // the map at hand
+  Buffer& spare_;
   int64_t height_ = 0;
   int64_t width_ = 0;
   int64_t channels_ = 0;
@@ -251,8 +262,24 @@ class ForwardPass {
 
 }  // namespace
 
+// Kept from one pass to the next: memory that the system gives anew it clears first, page by page.
+struct VisionTower::KeptMaps {
+  std::unique_ptr<Maps> take(int64_t floats) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (maps && maps->floats < floats) maps.reset();
+    return maps ? std::move(maps) : std::make_unique<Maps>(floats);
+  }
+  void give_back(std::unique_ptr<Maps> used) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    maps = std::move(used);
+  }
+
+  std::mutex mutex;
+  std::unique_ptr<Maps> maps;  // none: a pass has them
+};
+
 VisionTower::VisionTower(std::unique_ptr<const TowerModules> modules)
-    : modules_(std::move(modules)) {}
+    : modules_(std::move(modules)), kept_(std::make_unique<KeptMaps>()) {}
 VisionTower::VisionTower(VisionTower&&) noexcept = default;
 VisionTower& VisionTower::operator=(VisionTower&&) noexcept = default;
 VisionTower::~VisionTower() = default;
@@ -300,14 +327,18 @@ Result<Tokens> VisionTower::encode(const float* pixels, int64_t height, int64_t 
                  "resize or pad the image first; the model's own size is in its config");
   }
   const TowerModules& tower = *modules_;
-  ForwardPass pass(map_floats(tower, height, width, static_cast<bool>(sink)), pool, sink);
+  std::unique_ptr<Maps> maps =
+      kept_->take(map_floats(tower, height, width, static_cast<bool>(sink)));
+  ForwardPass pass(*maps, pool, sink);
   pass.stem(tower.stem, pixels, height, width);
   for (size_t n = 0; n < tower.network.size(); ++n) {
     const std::string name = cat("network.", n);
     std::visit([&](const auto& module) { pass.module(name, module); }, tower.network[n]);
     pass.show_module(name);
   }
-  return pass.expand(tower);
+  Tokens tokens = pass.expand(tower);
+  kept_->give_back(std::move(maps));
+  return tokens;
 }
 
 }  // namespace fastvlm

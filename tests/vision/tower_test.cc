@@ -199,6 +199,24 @@ TEST_P(TowerGolden, ThreadsAndSinkDoNotMatter) {
   EXPECT_EQ(stages(*tower_, image, pool_).at("conv_exp").values, expected->values);
 }
 
+// The maps of one pass serve the next, also one of another size, and several at once.
+TEST_P(TowerGolden, OtherPassesDoNotMatter) {
+  const auto image = picture("256x256");
+  const auto tokens = [&](int64_t height) {
+    ThreadPool alone(1);
+    return tower_->encode(image.pixels.data(), height, 256, alone)->values;
+  };
+  const std::vector<float> half = tokens(128);
+  const std::vector<float> whole = tokens(256);
+  EXPECT_EQ(tokens(128), half);
+  EXPECT_EQ(tokens(256), whole);
+  pool_.parallel_for(8, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      EXPECT_EQ(tokens(i % 2 == 0 ? 128 : 256), i % 2 == 0 ? half : whole);
+    }
+  });
+}
+
 TEST_P(TowerGolden, RefusesSizesThatTheStrideDoesNotDivide) {
   const std::vector<float> pixels(256 * 256 * 3);
   for (const auto& [height, width] :
