@@ -45,7 +45,7 @@ FolderWatch::FolderWatch(FolderWatch&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       recursive_(other.recursive_),
       folder_(std::move(other.folder_)),
-      id_(other.id_),
+      id_(std::move(other.id_)),
       wanted_(std::move(other.wanted_)),
       folder_of_(std::move(other.folder_of_)),
       queue_(std::move(other.queue_)),

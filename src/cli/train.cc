@@ -402,7 +402,7 @@ Status TrainCommand::run_steps() {
     return folder_->report(meter_->record());
   };
   stop_politely();
-  const Status done = run_training(learner, folder_ ? &*folder_ : nullptr, options);
+  Status done = run_training(learner, folder_ ? &*folder_ : nullptr, options);
   progress.clear();
   steps_done_ = learner.steps_done();
   return done;
