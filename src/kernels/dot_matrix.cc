@@ -21,17 +21,19 @@ float largest_magnitude(const std::vector<float>& weights) {
   return std::bit_cast<float>(largest);
 }
 
-// The nearest whole numbers of weights times `inverse`, which are at most 127. Where one is not
-// finite the scale of the output is none either, and no code matters.
-void round_to_int8(const std::vector<float>& weights, float inverse, int8_t* codes) {
+// The nearest whole numbers of weights times `inverse`, which are at most 127; scales the weights.
+// Where one is not finite the scale of the output is none either, and no code matters.
+void round_to_int8(std::vector<float>& weights, float inverse, int8_t* codes) {
   constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: the lowest bits of a sum with it are whole
+  // Apart, or some processors would round the product and the sum as one.
+  for (float& weight : weights) weight *= inverse;
   for (size_t c = 0; c < weights.size(); ++c) {
-    codes[c] = static_cast<int8_t>(std::bit_cast<int32_t>(weights[c] * inverse + kWhole));
+    codes[c] = static_cast<int8_t>(std::bit_cast<int32_t>(weights[c] + kWhole));
   }
 }
 
 // One output's weights into column `lane` of its panel.
-void pack_int8(const std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
+void pack_int8(std::vector<float>& weights, int64_t output, DotMatrix::Packed& w) {
   const float largest = largest_magnitude(weights);
   std::vector<int8_t> codes(static_cast<size_t>(w.words * 4));
   round_to_int8(weights, largest > kLeastRange ? 127.0F / largest : 0.0F, codes.data());
@@ -102,8 +104,11 @@ DotMatrix DotMatrix::pack(const MatrixSource& source, Arithmetic arithmetic, Thr
     const int64_t last = std::min(end * kDotPanel, source.rows);
     for (int64_t output = begin * kDotPanel; output < last; ++output) {
       fastvlm::row_to_f32(source, output, weights.data());
-      const auto put = arithmetic == Arithmetic::kInt8 ? pack_int8 : pack_bf16;
-      put(weights, output, *packed);
+      if (arithmetic == Arithmetic::kInt8) {
+        pack_int8(weights, output, *packed);
+      } else {
+        pack_bf16(weights, output, *packed);
+      }
     }
   });
   DotMatrix matrix;
