@@ -15,15 +15,6 @@ namespace {
 using nlohmann::json;
 using Problems = std::vector<std::string>;
 
-size_t count_marks(std::string_view text) {
-  size_t count = 0;
-  for (size_t at = text.find(kImageMark); at != std::string_view::npos;
-       at = text.find(kImageMark, at + kImageMark.size())) {
-    ++count;
-  }
-  return count;
-}
-
 std::string without_marks(std::string text) {
   for (size_t at = text.find(kImageMark); at != std::string::npos; at = text.find(kImageMark)) {
     text.erase(at, kImageMark.size());
@@ -59,7 +50,7 @@ std::string image_name(const json& record, Problems& problems) {
 // `place` stands in front of what is wrong with this turn.
 void read_question(std::string value, bool first, const std::string& place, LlavaRecord& record,
                    Problems& problems) {
-  const size_t marks = count_marks(value);
+  const size_t marks = count_image_marks(value);
   if (first && marks == 0) problems.push_back(place + "no <image>");
   if (first && marks > 1) problems.push_back(cat(place, "expected one <image>, found ", marks));
   if (!first && marks > 0) {
@@ -71,7 +62,7 @@ void read_question(std::string value, bool first, const std::string& place, Llav
 void read_answer(std::string value, const std::string& place, LlavaRecord& record,
                  Problems& problems) {
   if (trimmed(value).empty()) problems.push_back(place + "the answer is empty");
-  if (count_marks(value) > 0) problems.push_back(place + "expected no <image> in an answer");
+  if (count_image_marks(value) > 0) problems.push_back(place + "expected no <image> in an answer");
   if (record.exchanges.empty()) record.exchanges.emplace_back();
   record.exchanges.back().answer = std::move(value);
 }
@@ -109,6 +100,15 @@ std::array<int, kSectionCount> times_of_sections(std::string_view text) {
 }
 
 }  // namespace
+
+size_t count_image_marks(std::string_view text) {
+  size_t count = 0;
+  for (size_t at = text.find(kImageMark); at != std::string_view::npos;
+       at = text.find(kImageMark, at + kImageMark.size())) {
+    ++count;
+  }
+  return count;
+}
 
 LlavaRecord read_llava(const json& value, Problems& problems) {
   LlavaRecord record;

@@ -23,6 +23,8 @@ struct LlavaRecord {
   std::vector<LlavaExchange> exchanges;
 };
 
+size_t count_image_marks(std::string_view text);  // how often kImageMark is in it
+
 // Reads what can be read; what is wrong is added to `problems`, one line each. Turns alternate
 // between "human" and "gpt" and end with "gpt"; the first has one <image>, the others none; no
 // answer is empty. `image` is a name, a list of one, or an object with `path`.

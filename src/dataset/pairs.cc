@@ -113,8 +113,7 @@ DatasetSample pair_sample(const json& record, const std::string& prompt, Problem
   const std::string own = text_of(find_any(record, kPromptNames));
   sample.human = human_turn(tags == nullptr ? std::vector<Tag>() : tags_in(*tags, problems),
                             own.empty() ? prompt : own);
-  if (sample.gpt.find(kImageMark) != std::string::npos ||
-      sample.human.rfind(kImageMark) != sample.human.find(kImageMark)) {
+  if (count_image_marks(sample.gpt) > 0 || count_image_marks(sample.human) > 1) {
     problems.push_back(cat("expected no ", kImageMark, " in a text: it stands for the picture"));
   }
   return sample;

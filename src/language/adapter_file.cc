@@ -39,10 +39,8 @@ class Fields {
     const bool plain = value == nullptr || *value == false || *value == "none" ||
                        (value->is_structured() && value->empty());
     if (plain) return {};
-    return error(Code::kUnsupported,
-                 cat(file_, ": key `", key, "`: ", what, " are not supported, found ",
-                     printable(value->dump())),
-                 "train a plain LoRA adapter of the language model's linear layers");
+    return unsupported(key, cat(what, " are not supported, found ", printable(value->dump())),
+                       "train a plain LoRA adapter of the language model's linear layers");
   }
   Result<double> number(const char* key, double otherwise) const {
     const Json* value = find(key);
@@ -69,6 +67,9 @@ class Fields {
     }
     return entries;
   }
+  Status unsupported(const char* key, const std::string& what, const char* hint) const {
+    return error(Code::kUnsupported, cat(file_, ": key `", key, "`: ", what), hint);
+  }
   Status wrong(const char* key, std::string_view expected, const Json& found) const {
     return error(Code::kInvalid,
                  cat(file_, ": key `", key, "`: expected ", expected, ", found ",
@@ -90,7 +91,7 @@ constexpr std::pair<const char*, std::string_view> kOtherMathematics[] = {
     {"use_qalora", "adapters of pooled inputs"},
     {"arrow_config", "adapters that are routed to"}};
 
-Status check_kind(const Fields& fields, const std::string& file) {
+Status check_kind(const Fields& fields) {
   const Json* type = fields.find("peft_type");
   if (type == nullptr || *type != "LORA") {
     return fields.wrong("peft_type", "\"LORA\"", type == nullptr ? Json() : *type);
@@ -110,10 +111,10 @@ Status check_kind(const Fields& fields, const std::string& file) {
   const Json* start = fields.find("init_lora_weights");
   const std::string name = start != nullptr && start->is_string() ? start->get<std::string>() : "";
   if (name.starts_with("pissa") || name == "olora" || name == "corda") {
-    return error(Code::kUnsupported,
-                 cat(file, ": key `init_lora_weights`: adapters for a base that ", printable(name),
-                     " changed are not supported"),
-                 "save it with path_initial_model_for_weight_conversion, which makes a plain one");
+    return fields.unsupported(
+        "init_lora_weights",
+        cat("adapters for a base that ", printable(name), " changed are not supported"),
+        "save it with path_initial_model_for_weight_conversion, which makes a plain one");
   }
   return {};
 }
@@ -126,7 +127,7 @@ struct AdapterConfig {
 Result<AdapterConfig> read_adapter_config(const std::filesystem::path& path) {
   FASTVLM_ASSIGN(const Json object, read_ordered_json_object(path));
   const Fields fields(path.string(), object);
-  FASTVLM_RETURN_IF_ERROR(check_kind(fields, path.string()));
+  FASTVLM_RETURN_IF_ERROR(check_kind(fields));
   AdapterConfig config;
   config.projector =
       fields.find("modules_to_save") != nullptr && !object["modules_to_save"].empty();
