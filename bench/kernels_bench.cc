@@ -10,6 +10,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/convolution.h"
+#include "kernels/dot_matmul.h"
 #include "kernels/elementwise.h"
 #include "kernels/machine_limits.h"
 #include "kernels/matmul.h"
@@ -171,6 +172,40 @@ BENCHMARK(BM_Mlp)
     ->Args({4096, 384})
     ->Args({1024, 768})
     ->Args({256, 1536});
+
+// The expanded width is `expand` times the other.
+void BM_MlpInt8(benchmark::State& state) {
+  const int64_t m = state.range(0);
+  const int64_t width = state.range(1);
+  const int64_t wide = width * state.range(2);
+  const std::vector<float> values = numbers(wide * width);
+  const DotMatrix fc1 = DotMatrix::pack({.rows = wide, .cols = width, .data = values.data()},
+                                        Arithmetic::kInt8, pool());
+  const DotMatrix fc2 = DotMatrix::pack({.rows = width, .cols = wide, .data = values.data()},
+                                        Arithmetic::kInt8, pool());
+  const std::vector<float> x = numbers(m * width);
+  std::vector<float> y(x.size());
+  Epilogue epilogue;
+  epilogue.bias = epilogue.scale = values.data();
+  epilogue.residual = y.data();
+  epilogue.residual_stride = width;
+  for (auto _ : state) {
+    mlp(pool(), x.data(), m, width, fc1, values.data(), fc2, y.data(), width, epilogue);
+  }
+  count_operations(state, 4.0 * static_cast<double>(m * width * wide), peak_dot_operations());
+}
+BENCHMARK(BM_MlpInt8)
+    ->MeasureProcessCPUTime()
+    ->ArgNames({"m", "width", "expand"})
+    ->Unit(benchmark::kMillisecond)
+    ->Args({4096, 64, 3})
+    ->Args({1024, 128, 3})
+    ->Args({256, 256, 3})
+    ->Args({64, 512, 3})
+    ->Args({16384, 192, 4})
+    ->Args({4096, 384, 4})
+    ->Args({1024, 768, 4})
+    ->Args({256, 1536, 4});
 
 void BM_Depthwise(benchmark::State& state) {
   const int64_t side = state.range(0);

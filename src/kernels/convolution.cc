@@ -79,23 +79,30 @@ DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
 namespace {
 
 // The inputs of output pixels [0, out_width) of row `out_y`, one row [kernel * kernel * channels]
-// each, zero outside.
+// each, zero outside. Those under one row of the kernel lie side by side in the map; kLine is how
+// many there are, so that copying them is no call, or 0 for any number.
+template <int64_t kLine>
 void gather_row(const float* x, int64_t height, int64_t width, const DenseConvolution& conv,
                 int64_t out_y, int64_t out_width, float* rows) {
   const int64_t channels = conv.channels_in;
-  const int64_t line = conv.kernel * channels;
-  const auto bytes = static_cast<size_t>(channels) * sizeof(float);
+  const int64_t line = kLine > 0 ? kLine : conv.kernel * channels;
+  const auto line_bytes = static_cast<size_t>(line) * sizeof(float);
   for (int64_t ky = 0; ky < conv.kernel; ++ky) {
     const int64_t in_y = out_y * conv.stride + ky - conv.kernel / 2;
     for (int64_t out_x = 0; out_x < out_width; ++out_x) {
-      float* out = rows + (out_x * conv.kernel + ky) * line;
-      for (int64_t kx = 0; kx < conv.kernel; ++kx, out += channels) {
-        const int64_t in_x = out_x * conv.stride + kx - conv.kernel / 2;
-        if (in_y < 0 || in_y >= height || in_x < 0 || in_x >= width) {
-          std::memset(out, 0, bytes);
-        } else {
-          std::memcpy(out, x + (in_y * width + in_x) * channels, bytes);
-        }
+      float* const out = rows + (out_x * conv.kernel + ky) * line;
+      const int64_t in_x = out_x * conv.stride - conv.kernel / 2;
+      const int64_t first = std::max<int64_t>(in_x, 0);
+      const int64_t last = std::min(in_x + conv.kernel, width);
+      const float* const in = x + (in_y * width + first) * channels;
+      if (in_y < 0 || in_y >= height || first >= last) {
+        std::memset(out, 0, line_bytes);
+      } else if (last - first == conv.kernel) {
+        std::memcpy(out, in, line_bytes);
+      } else {
+        std::memset(out, 0, line_bytes);
+        std::memcpy(out + (first - in_x) * channels, in,
+                    static_cast<size_t>((last - first) * channels) * sizeof(float));
       }
     }
   }
@@ -111,12 +118,14 @@ void dense(ThreadPool& pool, const float* x, int64_t height, int64_t width,
   Epilogue epilogue;
   epilogue.bias = conv.bias.data();
   epilogue.activation = activation;
+  // 9: a kernel of 3 over the three colours, the first layer of a tower.
+  const auto gather = conv.kernel * conv.channels_in == 9 ? gather_row<9> : gather_row<0>;
   std::atomic<int64_t> next{0};
   pool.run([&](int) {
     thread_local Scratch scratch;  // one row of output pixels
     float* const rows = scratch.floats(out_width * conv.weights.cols());
     for (int64_t out_y = next++; out_y < out_height; out_y = next++) {
-      gather_row(x, height, width, conv, out_y, out_width, rows);
+      gather(x, height, width, conv, out_y, out_width, rows);
       matmul_alone(rows, out_width, conv.weights.cols(), conv.weights,
                    y + out_y * out_width * outputs, outputs, epilogue);
     }

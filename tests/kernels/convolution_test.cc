@@ -95,6 +95,21 @@ TEST(Depthwise, OddShapes) {
   check_depthwise({6, 9, 7, 3, 3, 3}, Activation::kNone);
 }
 
+// Maps of whole tiles, on whose borders the sums leave taps out instead of reading zeros.
+TEST(Depthwise, Borders) {
+  const int64_t sizes[][3] = {{1, 8, 16}, {2, 16, 16},  {3, 24, 32},  {5, 32, 16},
+                              {8, 8, 48}, {16, 16, 16}, {13, 40, 16}, {6, 26, 32}};
+  for (const auto& size : sizes) {
+    for (const int kernel : {3, 7}) {
+      for (const int stride : {1, 2}) {
+        check_depthwise({size[0], size[1], size[2], kernel, stride, 1}, Activation::kNone);
+        check_depthwise({size[0], size[1], size[2], kernel, stride, 1}, Activation::kGelu);
+        check_depthwise({size[0], size[1], size[2], kernel, stride, 2}, Activation::kGelu);
+      }
+    }
+  }
+}
+
 TEST(Depthwise, Activations) {
   for (const int multiplier : {1, 2}) {
     check_depthwise({9, 10, 20, 7, 1, multiplier}, Activation::kGelu);
