@@ -233,7 +233,7 @@ inline void add_products(const std::byte* x, int64_t x_stride, const std::byte* 
 
 // The sums of bytes, an overload of the form that takes one word of one row at a time.
 template <int kRows>
-inline void sum_words(const DotRuns& runs, Words* out) {
+inline void sum_words(const DotRuns& runs, WordSums* out) {
   Sums sums[pairs_of(kRows)][kDotColumns / 4];
   const std::byte* w = runs.w;
   for (int64_t run = 0; run < runs.runs; ++run) {

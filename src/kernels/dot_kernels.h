@@ -65,7 +65,7 @@ struct DotProduct {
   // scale for each group.
   int64_t runs = 1;
   int64_t x_run = 0;
-  const GroupScale* x_scales = nullptr;  // kInt8: [rows, groups], or one
+  const GroupScale* x_scales = nullptr;  // kInt8: [groups, rows], or one
   bool one_scale = false;                // kInt8: one for all; cols <= kMostOneScaleColumns
   int64_t rows = 0;
   const DotMatrix::Packed* w = nullptr;

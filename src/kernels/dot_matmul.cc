@@ -20,12 +20,12 @@ class PreparedRows {
  public:
   void resize(Arithmetic arithmetic, int64_t rows, int64_t cols) {
     arithmetic_ = arithmetic;
+    rows_ = rows;
     cols_ = cols;
-    groups_ = dot_groups(cols);
     // One more line than needed: rows a power of two apart compete for the same cache sets.
     stride_ = (cols * width() + 63) / 64 * 64 + 64;
     words_.floats(rows * stride_ / int64_t{sizeof(float)});
-    scales_.resize(static_cast<size_t>(rows * groups_));
+    scales_.resize(static_cast<size_t>(dot_groups(cols) * rows));
   }
 
   // Columns [begin, begin + count) of row `row`; begin is a multiple of kDotGroup.
@@ -37,7 +37,7 @@ class PreparedRows {
       return table.round(x, count, reinterpret_cast<uint16_t*>(out) + begin);
     }
     for (int64_t c = 0; c < count; c += kDotGroup) {
-      scales_[static_cast<size_t>(row * groups_ + (begin + c) / kDotGroup)] = table.quantise(
+      scales_[static_cast<size_t>((begin + c) / kDotGroup * rows_ + row)] = table.quantise(
           x + c, std::min(kDotGroup, count - c), reinterpret_cast<uint8_t*>(out) + begin + c);
     }
   }
@@ -50,8 +50,8 @@ class PreparedRows {
   int64_t width() const { return arithmetic_ == Arithmetic::kInt8 ? 1 : 2; }  // of a number
 
   Arithmetic arithmetic_ = Arithmetic::kInt8;
+  int64_t rows_ = 0;
   int64_t cols_ = 0;
-  int64_t groups_ = 0;
   int64_t stride_ = 0;
   Scratch words_;
   std::vector<GroupScale> scales_;

@@ -57,7 +57,7 @@ float total_int8(const DotProduct& p, int64_t r, int64_t j) {
   const int64_t groups = dot_groups(p.w->cols);
   float total = 0.0F;
   for (int64_t g = 0; g < groups; ++g) {
-    const GroupScale& scale = p.x_scales[p.one_scale ? 0 : r * groups + g];
+    const GroupScale& scale = p.x_scales[p.one_scale ? 0 : g * p.rows + r];
     const float sum =
         sum_of_codes(p, r, j, g * kDotGroup, std::min((g + 1) * kDotGroup, p.w->cols));
     const auto block = static_cast<size_t>((p.panel * groups + g) * kDotPanel + j);
