@@ -16,10 +16,10 @@ PACKAGES_CHECK=(
   openmpi-bin libopenmpi-dev
   abigail-tools python3 zsh fish
 )
+PACKAGES_ARM=(g++-aarch64-linux-gnu qemu-user)
 PACKAGES_LONG=(
   slurmctld slurmd slurm-client munge
   debootstrap dpkg-dev
-  g++-aarch64-linux-gnu qemu-user
 )
 
 # install_missing PACKAGE...: installs through apt what dpkg does not know, with sudo where needed, and says so.

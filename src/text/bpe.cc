@@ -102,6 +102,14 @@ Result<Bpe> Bpe::make(const Vocabulary& vocabulary, const StringList& merges,
     bpe.yields_[static_cast<size_t>(*id)] = true;
   }
   bpe.merges_ = MergeTable(merges.size());
+  // Vocabularies list the results of merges in their order, so that the next id is a good guess.
+  TokenId next = 0;
+  const auto find_merged = [&](std::string_view left, std::string_view right) {
+    const std::string_view guess = vocabulary.bytes(next);
+    const bool right_guess = !vocabulary.twin() && guess.size() == left.size() + right.size() &&
+                             guess.starts_with(left) && guess.ends_with(right);
+    return right_guess ? std::optional(next) : vocabulary.find(cat(left, right));
+  };
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const std::string_view merge = merges[rank];
     const size_t space = merge.find(' ');
@@ -116,7 +124,7 @@ Result<Bpe> Bpe::make(const Vocabulary& vocabulary, const StringList& merges,
       return merge_error(merges_field, rank, merge,
                          cat("the ", left ? "right" : "left", " token is not in the vocabulary"));
     }
-    const auto result = vocabulary.find(*left_bytes + *right_bytes);
+    const auto result = find_merged(*left_bytes, *right_bytes);
     if (!result) {
       return merge_error(merges_field, rank, merge, "the merged token is not in the vocabulary");
     }
@@ -124,6 +132,7 @@ Result<Bpe> Bpe::make(const Vocabulary& vocabulary, const StringList& merges,
       return merge_error(merges_field, rank, merge, "is there twice");
     }
     bpe.yields_[static_cast<size_t>(*result)] = true;
+    next = *result + 1;
   }
   return bpe;
 }
