@@ -15,6 +15,8 @@ namespace {
 // cache. A block of keys updates the running maximum and sum of every query once.
 constexpr int64_t kQueries = 64;
 constexpr int64_t kKeys = 256;
+// The query heads of one token read keys and values once, and faster panel by panel.
+constexpr int64_t kFewRows = 16;
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 struct Inputs {
@@ -47,6 +49,7 @@ class Block {
         kv_head_(kv_head),
         begin_(begin),
         rows_(end - begin),
+        most_panels_(rows_ > kFewRows ? kernels().most_panels : 1),
         queries_(workspace().queries.floats(rows_ * dim_)),
         scores_(workspace().scores.floats(rows_ * kKeys)),
         sums_(workspace().sums.floats(rows_ * padded_)) {}
@@ -91,10 +94,13 @@ class Block {
     product.rows = rows_;
     product.depth = dim_;
     product.last = false;
+    product.b_panel = kPanel * dim_;
     product.sums_stride = kKeys;
+    product.sums_panel = kPanel;
     const int64_t panels = panels_of(in_.memory.capacity);
-    for (int64_t key = 0; key < count; key += kPanel) {
+    for (int64_t key = 0; key < count; key += most_panels_ * kPanel) {
       product.b = in_.memory.keys + (kv_head_ * panels + (first + key) / kPanel) * kPanel * dim_;
+      product.panels = std::min(most_panels_, panels_of(count - key));
       product.sums = scores_ + key;
       kernels().panel_product(product);
     }
@@ -121,10 +127,13 @@ class Block {
     product.depth = count;
     product.first = false;
     product.last = false;
-    product.sums_stride = padded_;
     const int64_t capacity = in_.memory.capacity;
-    for (int64_t d = 0; d < padded_; d += kPanel) {
+    product.b_panel = kPanel * capacity;
+    product.sums_stride = padded_;
+    product.sums_panel = kPanel;
+    for (int64_t d = 0; d < padded_; d += most_panels_ * kPanel) {
       product.b = in_.memory.values + (kv_head_ * padded_ + d) * capacity + first * kPanel;
+      product.panels = std::min(most_panels_, (padded_ - d) / kPanel);
       product.sums = sums_ + d;
       kernels().panel_product(product);
     }
@@ -138,7 +147,7 @@ class Block {
   }
 
   const Inputs& in_;
-  const int64_t dim_, group_, padded_, kv_head_, begin_, rows_;
+  const int64_t dim_, group_, padded_, kv_head_, begin_, rows_, most_panels_;
   float* const queries_;  // [rows, dim], scaled
   float* const scores_;   // [rows, kKeys]
   float* const sums_;     // [rows, padded]
