@@ -94,10 +94,12 @@ void gather_row(const float* x, int64_t height, int64_t width, const DenseConvol
       const int64_t in_x = out_x * conv.stride - conv.kernel / 2;
       const int64_t first = std::max<int64_t>(in_x, 0);
       const int64_t last = std::min(in_x + conv.kernel, width);
-      const float* const in = x + (in_y * width + first) * channels;
       if (in_y < 0 || in_y >= height || first >= last) {
         std::memset(out, 0, line_bytes);
-      } else if (last - first == conv.kernel) {
+        continue;
+      }
+      const float* const in = x + (in_y * width + first) * channels;
+      if (last - first == conv.kernel) {
         std::memcpy(out, in, line_bytes);
       } else {
         std::memset(out, 0, line_bytes);

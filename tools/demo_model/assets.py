@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collects the drawings of every kind as RGBA sprites and splits them into train and test drawings.
 
-Sources (licences in README.md): the Noto Color Emoji font and openclipart from Debian, and nine
-emoji sets packaged for npm.  Sprites are cached as one pickle: a list of Sprite records.
+Sources (licences in README.md): the Noto Color Emoji font and openclipart from Debian, and emoji and icon sets packaged
+for npm.  Sprites are cached as one pickle: a list of Sprite records.
 
 A *drawing family* is what must not be divided between train and test: the glyphs of one emoji vendor
 (Noto and its first version count as one vendor, so do the two Fluent and the two EmojiOne sets).
 Of every kind one vendor is held out, by rotation over the five vendors that draw nearly every kind.
 """
 import io
+import functools
 import json
+import multiprocessing
 import pickle
 import random
+import re
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -24,13 +27,10 @@ from kinds import KINDS
 
 NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 CLIPART = Path("/usr/share/openclipart/svg")
-NPM_SCOPE = "@iconify-json"
-NPM_PACKAGES = {"noto-v1": "1.2.5", "twemoji": "1.2.5", "fluent-emoji": "1.2.7", "fluent-emoji-flat": "1.2.6",
-                "emojione": "1.2.3", "emojione-v1": "1.2.3", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4",
-                "openmoji": "1.2.29"}
-ICON_PACKAGES = {"icon-park": "1.2.4", "streamline-flex-color": "1.2.2", "fluent-emoji-high-contrast": "1.2.6", "emojione-monotone": "1.2.1",
-                 "mdi": "1.2.3", "ph": "1.2.2", "fa6-solid": "1.2.4", "game-icons": "1.2.4", "tabler": "1.2.41"}
-COLOURED = {"icon-park", "streamline-flex-color"}      # icons with colours of their own
+ICON_SETS = "2.2.535"           # version of the npm package @iconify/json, which holds all sets
+EMOJI_SETS = ("noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "emojione", "emojione-v1", "fxemoji", "streamline-emojis", "openmoji")
+PLAIN_EMOJI_SETS = ("fluent-emoji-high-contrast", "emojione-monotone")      # in one colour
+CONCEPT_SETS = ("noto", *EMOJI_SETS, *PLAIN_EMOJI_SETS)
 FAMILY = {"noto-v1": "noto", "fluent-emoji-flat": "fluent-emoji", "emojione-v1": "emojione",
           "fluent-emoji-high-contrast": "fluent-emoji", "emojione-monotone": "emojione"}
 ROTATION = ["noto", "twemoji", "fluent-emoji", "emojione", "openmoji"]      # held out by kind index
@@ -38,6 +38,31 @@ ROTATION = ["noto", "twemoji", "fluent-emoji", "emojione", "openmoji"]      # he
 REJECTED = {"fxemoji/cow", "fxemoji/pig", "fxemoji/umbrella", "fxemoji/sailboat", "fxemoji/crab", "emojione/camel",
             "streamline-emojis/horse"}
 SIDE = 176          # longest side of a cached sprite in pixels
+CONCEPT_SIDE = 96   # of drawings that are seen as crops only
+
+# What else the emoji sets draw: names that these hold are left out, since the drawings differ by a sign, a pose or a shade only.
+ALIKE = re.compile("^(man|woman|person|people|family|couple|kiss|flag|japanese|input|regional)|skin|faced|(?<!horse|mouse)face|button|hand|circle|square|"
+                   "arrow|heart|zodiac|bloodtype|oclock|thirty|keycap|diamond|triangle|mailbox|envelope|chart|sign$|mark$|book$|notes?$|symbol$|cross")
+CONCEPT_FAMILIES = 4            # hands that must have drawn it
+# Emoji of the same thing as a kind: its held-out vendor is held out there, too.
+RELATIVES = {
+    "cat": "cat blackcat", "dog": "dog poodle guidedog servicedog", "rabbit": "rabbit", "horse": "horseface carouselhorse horseracing",
+    "cow": "ox waterbuffalo", "sheep": "goat", "pig": "boar pignose", "duck": "swan goose", "rooster": "chicken",
+    "tiger": "leopard tiger", "bear": "polarbear teddybear koala", "monkey": "monkey gorilla orangutan seenoevilmonkey hearnoevilmonkey speaknoevilmonkey",
+    "camel": "llama", "ladybug": "beetle", "fish": "blowfish", "whale": "dolphin", "octopus": "squid", "crab": "lobster",
+    "car": "oncomingautomobile taxi oncomingtaxi sportutilityvehicle policecar oncomingpolicecar racingcar", "bus": "oncomingbus trolleybus minibus busstop",
+    "truck": "articulatedlorry pickuptruck fireengine", "bicycle": "nobicycles", "motorcycle": "motorscooter",
+    "train": "train highspeedtrain bullettrain railwaycar tramcar lightrail metro", "airplane": "smallairplane airplanearrival airplanedeparture",
+    "boat": "speedboat motorboat canoe ship ferry", "cake": "shortcake cupcake mooncake", "ice cream": "icecream shavedice",
+    "umbrella": "closedumbrella umbrellaonground beachwithumbrella", "clock": "mantelpiececlock timerclock stopwatch watch",
+    "guitar": "banjo violin", "crown": "princess prince", "tree": "evergreentree christmastree tanabatatree",
+    "sunflower": "blossom", "mushroom": "brownmushroom", "house": "housewithgarden houses derelicthouse hut",
+}
+
+
+def joined(name):
+    """The name of an emoji as the sets agree on it, whether they join words by hyphens or not."""
+    return name.replace("-", "")
 
 
 @dataclass
@@ -50,14 +75,14 @@ class Sprite:
     pixels: np.ndarray
 
 
-def trim(image):
-    """Crops the transparent border and scales the longest side to SIDE; None when nothing is visible."""
+def trim(image, side=SIDE):
+    """Crops the transparent border and scales the longest side to `side`; None when nothing is visible."""
     alpha = image.getchannel("A").point(lambda a: 255 if a > 24 else 0)
     box = alpha.getbbox()
     if box is None or box[2] - box[0] < 8 or box[3] - box[1] < 8:
         return None
     image = image.crop(box)
-    scale = SIDE / max(image.size)
+    scale = side / max(image.size)
     size = tuple(max(1, round(v * scale)) for v in image.size)
     return np.asarray(image.resize(size, Image.LANCZOS))
 
@@ -78,15 +103,17 @@ def noto_glyphs(kind):
         yield f"noto/{ord(char):x}", image
 
 
-def npm_icons(work, package, version):
-    """The icon table of one npm emoji package; downloads it once with `npm pack`."""
-    folder = work / "npm"
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / f"iconify-json-{package}-{version}.tgz"
-    if not archive.exists():
-        subprocess.run(["npm", "pack", "--silent", f"{NPM_SCOPE}/{package}@{version}"], cwd=folder, check=True)
-    with tarfile.open(archive) as tar:
-        return json.load(tar.extractfile("package/icons.json"))
+@functools.lru_cache(maxsize=None)
+def icon_set(work, name):
+    """The table of one emoji or icon set; all sets are fetched once with `npm pack`."""
+    folder = work / f"iconify-json-{ICON_SETS}"
+    if not folder.exists():
+        subprocess.run(["npm", "pack", "--silent", f"@iconify/json@{ICON_SETS}"], cwd=work, check=True)
+        part = folder.with_suffix(".part")
+        with tarfile.open(work / f"{folder.name}.tgz") as tar:
+            tar.extractall(part, [m for m in tar.getmembers() if m.name.startswith("package/json/")])
+        part.rename(folder)
+    return json.loads((folder / "package" / "json" / f"{name}.json").read_text())
 
 
 def emoji_svgs(slugs, package, table):
@@ -123,7 +150,7 @@ def load_sprites(work):
     cache = work / "sprites.pickle"
     if cache.exists():
         return pickle.loads(cache.read_bytes())
-    tables = {p: npm_icons(work, p, v) for p, v in NPM_PACKAGES.items()}
+    tables = {name: icon_set(work, name) for name in EMOJI_SETS}
     sprites = []
     for kind in KINDS:
         found = [("noto", s, i) for s, i in noto_glyphs(kind)]
@@ -156,12 +183,15 @@ def coloured(image, rng):
     return Image.alpha_composite(out, body)
 
 
+def has_colours(table, slug):
+    return "#" in table["icons"][slug]["body"] or "currentColor" not in table["icons"][slug]["body"]
+
+
 def load_icons(work, sprites):
     """Icons as sprites, black ones in two random colourings; none of a vendor that is held out for the kind."""
     cache = work / "icons.pickle"
     if cache.exists():
         return pickle.loads(cache.read_bytes())
-    tables = {p: npm_icons(work, p, v) for p, v in ICON_PACKAGES.items()}
     held_out = {(s.kind, s.family) for s in sprites if s.split == "test"}
     icons = []
     for kind in KINDS:
@@ -171,11 +201,64 @@ def load_icons(work, sprites):
             family = FAMILY.get(package, package)
             if (kind.index, family) in held_out:
                 continue
-            image = next(i for _, i in emoji_svgs([slug], package, tables[package]))
-            for picture in [image] if package in COLOURED else [coloured(image, rng) for _ in range(2)]:
+            table = icon_set(work, package)
+            image = next(i for _, i in emoji_svgs([slug], package, table))
+            for picture in [image] if has_colours(table, slug) else [coloured(image, rng) for _ in range(2)]:
                 icons.append(Sprite(kind.index, entry, family, "train", trim(picture)))
     cache.write_bytes(pickle.dumps(icons))
     return icons
+
+
+def concept_entries(tables):
+    """{name of a thing that is no kind: [package/slug]} of what enough hands have drawn."""
+    names = {}
+    for package, table in tables.items():
+        for slug in table["icons"]:
+            names.setdefault(joined(slug), []).append(f"{package}/{slug}")
+    kinds = {joined(slug) for kind in KINDS for slug in kind.slugs}
+    return {name: entries for name, entries in sorted(names.items())
+            if name not in kinds and not ALIKE.search(name)
+            and len({FAMILY.get(e.split("/")[0], e.split("/")[0]) for e in entries}) >= CONCEPT_FAMILIES}
+
+
+def draw_concept(work, number, entries, held_out):
+    """The sprites of one concept, but for the families held out for it."""
+    out = []
+    for entry in entries:
+        package, slug = entry.split("/")
+        family = FAMILY.get(package, package)
+        if family in held_out:
+            continue
+        image = next(i for _, i in emoji_svgs([slug], package, icon_set(work, package)))
+        if image is None:
+            continue
+        if package in PLAIN_EMOJI_SETS:
+            image = coloured(image, random.Random(entry))
+        pixels = trim(image, CONCEPT_SIDE)
+        if pixels is not None:
+            out.append(Sprite(number, entry, family, "train", pixels))
+    return out
+
+
+def load_concepts(work, sprites):
+    """Drawings of things that are no kinds, each a number of its own after the kinds: from them the tower learns how hands differ.
+
+    Of what is near a kind, the vendor is left out that is held out for the kind.
+    """
+    cache = work / "concepts.pickle"
+    if cache.exists():
+        return pickle.loads(cache.read_bytes())
+    entries = concept_entries({name: icon_set(work, name) for name in CONCEPT_SETS})
+    test = {s.kind: s.family for s in sprites if s.split == "test"}
+    held_out = {}
+    for kind in KINDS:
+        for name in RELATIVES.get(kind.name, "").split():
+            held_out.setdefault(name, set()).add(test[kind.index])
+    jobs = [(work, len(KINDS) + i, entries[name], held_out.get(name, set())) for i, name in enumerate(entries)]
+    with multiprocessing.Pool() as pool:
+        concepts = sum(pool.starmap(draw_concept, jobs, chunksize=8), [])
+    cache.write_bytes(pickle.dumps(concepts))
+    return concepts
 
 
 def contact_sheet(sprites, kinds, cell=80):

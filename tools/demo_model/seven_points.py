@@ -3,7 +3,7 @@
 """Writes what the base is fine-tuned on: pictures of training scenes, and conversations about them in LLaVA's form.
 
   OUT/conversations.jsonl   one conversation a line, for `fastvlm dataset import`
-  OUT/pictures/*.png        the pictures
+  OUT/pictures/*.png        the pictures, every second one crumpled (crops.crumpled)
 
 Most answers are seven-point captions, to the prompt that `fastvlm caption` uses or to a short one for the same, half of
 them behind noisy object tags. Some questions list headings of their own, as `fastvlm caption --schema` does; some are plain and
@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 import captions
+import crops
 import dataset
 
 WHOLE, OUTLINE, HEADINGS, PLAIN = 0.62, 0.1, 0.14, 0.14         # shares of the questions
@@ -63,6 +64,7 @@ def write(work, out, shards):
     lines = []
     for shard in dataset.available_shards(work)[:shards]:
         images, _, graphs = dataset.load_shard(work, shard)
+        images = crops.crumpled(images)
         for i, graph in enumerate(graphs):
             name = f"{shard}-{i:04d}.png"
             question, answer = conversation(graph, random.Random(f"conversation {name}"))

@@ -21,6 +21,7 @@ from torch import nn
 
 import bpe
 import captions
+import crops
 import dataset
 import parallel
 import tensors
@@ -136,7 +137,7 @@ def cache_features(work, names):
         path = dataset.shard_path(work, name, "features.npy")
         if not path.exists():
             images, _, _ = dataset.load_shard(work, name)
-            np.save(path, tower_features(tower, images))
+            np.save(path, tower_features(tower, crops.crumpled(images)))
             print(f"features of {name}", flush=True)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the tower; the linear heads are thrown away afterwards.
 
-First on small crops of single drawings (cheap, many drawings per second), then on whole scenes with dense
+First on small crops of single drawings (cheap, many drawings per second), of the kinds and of some nine hundred other things that
+several emoji vendors drew: from these the tower learns how hands differ.  Then on whole scenes with dense
 targets per token, at half size and at full size.  Every token must tell which kinds its cell shows, and the whole
 scene: main kind, its third and count, place, time, weather, and its own row and column.  The language model then finds
 all facts in any token.  What is kept is a running average of the weights.
@@ -17,17 +18,19 @@ from torch import nn
 import crops
 import dataset
 import parallel
-from assets import load_icons, load_sprites
+from assets import load_concepts, load_icons, load_sprites
+from kinds import KINDS
 from model import FEATURES, Tower
 from parallel import log
 
-CROP_BATCH, CROP_ICONS, CROP_LR, BENT_FROM = 96, 32, 3e-3, 0.2
+CROP_BATCH = {"drawings": 96, "icons": 32, "concepts": 128}
+CROP_LR, BENT_FROM = 3e-3, 0.2
 PEAK_LR, WARM_UP, COOL_DOWN, WEIGHT_DECAY = 2e-3, 100, 0.4, 0.03
 AVERAGE = {"crops": 0.998, "scenes128": 0.998, "scenes256": 0.99}
 STRIDE = 32                     # of the tower
 SCENE_BEND = 0.6                # scenes are bent less than crops, so that objects stay in their cells
 BATCH = {128: 32, 256: 16}      # scenes, by side of the input
-SCENE_CROPS = {128: 32, 256: 8} # drawings, and as many icons, beside a batch of scenes
+SCENE_CROPS = {128: 32, 256: 8} # drawings, and as many icons and concepts, beside a batch of scenes
 WEIGHTS = {"cell": 3.0, "main_here": 0.5, "main": 2.0, "third": 0.7, "count": 0.5, "place": 0.5, "time": 0.7, "weather": 0.5,
            "present": 0.1, "many": 0.1, "row": 0.1, "column": 0.1}
 
@@ -104,10 +107,10 @@ def accuracy(tower, head, shard, count=500, side=256):
 class Training:
     """Tower, heads, optimiser and running average of one phase, with its state in WORK/NAME.pt."""
 
-    def __init__(self, work, name, rate, steps, start=None):
-        """start: state file of the phase whose average this one begins with."""
+    def __init__(self, work, name, rate, steps, names, start=None):
+        """names: how many things crops show; start: the phase whose average this one begins with."""
         torch.manual_seed(1)
-        self.net = nn.ModuleDict({"tower": Tower(), "head": nn.Linear(FEATURES, 1 + dataset.TARGET_WIDTH)})
+        self.net = nn.ModuleDict({"tower": Tower(), "head": nn.Linear(FEATURES, 1 + dataset.TARGET_WIDTH), "names": nn.Linear(FEATURES, names)})
         self.net = self.net.to(memory_format=torch.channels_last)
         self.path, self.rate, self.steps, self.step = work / f"{name}.pt", rate, steps, 0
         if start is not None:
@@ -169,24 +172,42 @@ def remember_statistics(net, on):
             module.momentum = 0.1 if on else 0.0
 
 
-def crop_loss(net, pixels, kinds):
-    """Both the kind of the picture's main object and the kind in its cells, from the mean over tokens."""
-    out = net["head"](net["tower"](pixels).mean(1))[:, 1:]
-    return sum(F.cross_entropy(out[:, dataset.SLICES[name]], kinds, label_smoothing=0.1) for name in ("main", "cell"))
+def crop_loss(net, pixels, names):
+    """From the mean over tokens: the thing among all, and of a kind also the kind as main object and as the one in its cells."""
+    mean = net["tower"](pixels).mean(1)
+    known = names < len(KINDS)
+    out = net["head"](mean[known])[:, 1:]
+    loss = F.cross_entropy(net["names"](mean), names, label_smoothing=0.1)
+    return loss + sum(F.cross_entropy(out[:, dataset.SLICES[name]], names[known], label_smoothing=0.1) for name in ("main", "cell"))
+
+
+class Crops:
+    """Random crops of the training drawings of the kinds, of icons of the kinds, and of other things."""
+
+    def __init__(self, work):
+        sprites, self.patches = load_sprites(work), crops.backgrounds(work)
+        sources = {"drawings": [s for s in sprites if s.split == "train"], "icons": load_icons(work, sprites),
+                   "concepts": load_concepts(work, sprites)}
+        self.atlases = {name: crops.Atlas(part, self.patches) for name, part in sources.items()}
+        self.unseen = [s for s in sprites if s.split == "test"]
+        self.names = 1 + max(s.kind for s in sources["concepts"])
+
+    def batch(self, counts, step, bent):
+        """This process's share of {source: count} -> pixels, names."""
+        parts = [atlas.batch(counts[name] // parallel.WORKERS, 10_000_000 * (i + 1) + 10 * step + parallel.rank(), bent)
+                 for i, (name, atlas) in enumerate(self.atlases.items())]
+        return tuple(torch.cat(part) for part in zip(*parts))
 
 
 def train_crops(work, steps):
-    """Teaches the kinds on crops of drawings and icons, soon on bent ones; state in WORK/crops.pt."""
-    run, sprites, patches = Training(work, "crops", CROP_LR, steps), load_sprites(work), crops.backgrounds(work)
-    atlas, unseen = (crops.Atlas([s for s in sprites if s.split == split], patches) for split in ("train", "test"))
-    icons = crops.Atlas(load_icons(work, sprites), patches)
-    sets = {"held-out": unseen.batch(1280, 7), "trained": atlas.batch(1280, 7)}
+    """Teaches the kinds and other things on crops of drawings, soon on bent ones; state in WORK/crops.pt."""
+    source = Crops(work)
+    run = Training(work, "crops", CROP_LR, steps, source.names)
+    sets = {"held-out": crops.Atlas(source.unseen, source.patches).batch(1280, 7), "trained": source.atlases["drawings"].batch(1280, 7)}
     while run.step < steps:
-        bent = run.step >= BENT_FROM * steps
-        small = (atlas.batch(CROP_BATCH, 1000 + run.step, bent), icons.batch(CROP_ICONS, 10_001_000 + run.step, bent))
         run.net.train()
-        run.update(crop_loss(run.net, *(torch.cat(part) for part in zip(*small))))
-        if run.step % 250 == 0 or run.step == steps:
+        run.update(crop_loss(run.net, *source.batch(CROP_BATCH, run.step, bent=run.step >= BENT_FROM * steps)))
+        if (run.step % 500 == 0 or run.step == steps) and parallel.rank() == 0:
             log(f"crops {run.step}: {crop_accuracy(run.average, sets)}")
 
 
@@ -195,11 +216,9 @@ def train_scenes(work, side, start, steps):
 
     Begins with the average of phase `start`; state in WORK/scenesSIDE.pt.
     """
-    run = Training(work, f"scenes{side}", PEAK_LR if side < 256 else PEAK_LR / 2, steps, start)
-    names = dataset.available_shards(work)
-    shards = [dataset.load_shard(work, name) for name in names]
-    sprites, patches = load_sprites(work), crops.backgrounds(work)
-    atlases = [crops.Atlas(part, patches) for part in ([s for s in sprites if s.split == "train"], load_icons(work, sprites))]
+    source = Crops(work)
+    run = Training(work, f"scenes{side}", PEAK_LR if side < 256 else PEAK_LR / 2, steps, source.names, start)
+    shards = [dataset.load_shard(work, name) for name in dataset.available_shards(work)]
     per_shard = dataset.SHARD // BATCH[side]
     while run.step < steps:
         at, part = divmod(run.step, per_shard)
@@ -209,9 +228,8 @@ def train_scenes(work, side, start, steps):
         pixels, target = batch(*shards[at % len(shards)], pick, side, seed=dice)
         run.net.train()
         parts = losses(run.net["head"](run.net["tower"](pixels)), target)
-        small = [atlas.batch(SCENE_CROPS[side] // parallel.WORKERS, 10_000_000 * (i + 1) + dice, bent=True) for i, atlas in enumerate(atlases)]
         remember_statistics(run.net, False)         # those of scenes are kept
-        extra = crop_loss(run.net, *(torch.cat(part) for part in zip(*small)))
+        extra = crop_loss(run.net, *source.batch(dict.fromkeys(source.atlases, SCENE_CROPS[side]), run.step, bent=True))
         remember_statistics(run.net, True)
         run.update(sum(WEIGHTS[k] * v for k, v in parts.items()) + extra)
         if run.step == steps and parallel.rank() == 0:
