@@ -50,7 +50,7 @@ TEST(GalleryPage, MarksWhatNobodySaw) {
       std::filesystem::path(FASTVLM_SOURCE_DIR) / "examples" / "cat-city-midday.jpg",
       folder / "cat.jpg");
   const test::Run run =
-      test::fastvlm({"caption", "--model", model, "cat.jpg", "--tags", "motorcycle, zebra",
+      test::fastvlm({"caption", "--model", model, "cat.jpg", "--tags", "scissors, zebra",
                      "--gallery", "g.html", "--verify-objects"},
                     {.folder = folder.path()});
   ASSERT_EQ(run.code, 0) << run.err;
