@@ -11,8 +11,9 @@ const {model: modelPath, prompt, answer, threads, repetitions} = JSON.parse(text
 
 const llama = await getLlama({gpu: false, build: 'never', logLevel: LlamaLogLevel.error});
 const model = await llama.loadModel({modelPath, gpuLayers: 0});
+const room = Math.max(512, Math.ceil((prompt + answer + 1) / 256) * 256);
 const context = await model.createContext(
-    {contextSize: 512, batchSize: 512, threads: {ideal: threads, min: threads}, flashAttention: true});
+    {contextSize: room, batchSize: room, threads: {ideal: threads, min: threads}, flashAttention: true});
 const sequence = context.getSequence();
 const ids = Array.from({length: prompt}, (_, i) => (i * 7919) % 151000);
 
