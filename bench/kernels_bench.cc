@@ -146,12 +146,11 @@ BENCHMARK(BM_MatmulInt8)
     ->Args({kQ4, 1, 896, 4864})
     ->Args({kQ8, 1, 151936, 896});
 
-void BM_Mlp(benchmark::State& state) {
-  const int64_t m = state.range(0);
-  const int64_t width = state.range(1);
-  const Matrix fc1 = weights(WeightType::kF32, 4 * width, width);
-  const Matrix fc2 = weights(WeightType::kF32, width, 4 * width);
-  const std::vector<float> bias = numbers(4 * width);
+// Both layers and what surrounds them.
+template <typename Weights>
+void time_mlp(benchmark::State& state, int64_t m, const Weights& fc1, const Weights& fc2,
+              const std::vector<float>& bias, double peak) {
+  const int64_t width = fc2.rows();
   const std::vector<float> x = numbers(m * width);
   std::vector<float> y(x.size());
   Epilogue epilogue;
@@ -161,7 +160,14 @@ void BM_Mlp(benchmark::State& state) {
   for (auto _ : state) {
     mlp(pool(), x.data(), m, width, fc1, bias.data(), fc2, y.data(), width, epilogue);
   }
-  count_flops(state, 16.0 * static_cast<double>(m * width * width));
+  count_operations(state, 4.0 * static_cast<double>(m * width * fc1.rows()), peak);
+}
+
+void BM_Mlp(benchmark::State& state) {
+  const int64_t width = state.range(1);
+  const Matrix fc1 = weights(WeightType::kF32, 4 * width, width);
+  const Matrix fc2 = weights(WeightType::kF32, width, 4 * width);
+  time_mlp(state, state.range(0), fc1, fc2, numbers(4 * width), peak_flops());
 }
 BENCHMARK(BM_Mlp)
     ->MeasureProcessCPUTime()
@@ -175,7 +181,6 @@ BENCHMARK(BM_Mlp)
 
 // The expanded width is `expand` times the other.
 void BM_MlpInt8(benchmark::State& state) {
-  const int64_t m = state.range(0);
   const int64_t width = state.range(1);
   const int64_t wide = width * state.range(2);
   const std::vector<float> values = numbers(wide * width);
@@ -183,16 +188,7 @@ void BM_MlpInt8(benchmark::State& state) {
                                         Arithmetic::kInt8, pool());
   const DotMatrix fc2 = DotMatrix::pack({.rows = width, .cols = wide, .data = values.data()},
                                         Arithmetic::kInt8, pool());
-  const std::vector<float> x = numbers(m * width);
-  std::vector<float> y(x.size());
-  Epilogue epilogue;
-  epilogue.bias = epilogue.scale = values.data();
-  epilogue.residual = y.data();
-  epilogue.residual_stride = width;
-  for (auto _ : state) {
-    mlp(pool(), x.data(), m, width, fc1, values.data(), fc2, y.data(), width, epilogue);
-  }
-  count_operations(state, 4.0 * static_cast<double>(m * width * wide), peak_dot_operations());
+  time_mlp(state, state.range(0), fc1, fc2, values, peak_dot_operations());
 }
 BENCHMARK(BM_MlpInt8)
     ->MeasureProcessCPUTime()
