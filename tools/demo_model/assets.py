@@ -8,8 +8,8 @@ A *drawing family* is what must not be divided between train and test: the glyph
 (Noto and its first version count as one vendor, so do the two Fluent and the two EmojiOne sets).
 Of every kind one vendor is held out, by rotation over the five vendors that draw nearly every kind.
 """
-import io
 import functools
+import io
 import json
 import multiprocessing
 import pickle
@@ -116,6 +116,10 @@ def icon_set(work, name):
     return json.loads((folder / "package" / "json" / f"{name}.json").read_text())
 
 
+def family_of(package):
+    return FAMILY.get(package, package)
+
+
 def emoji_svgs(slugs, package, table):
     """Yields (source, image) of the icons with these names in one package."""
     for slug in slugs:
@@ -126,6 +130,12 @@ def emoji_svgs(slugs, package, table):
         svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
                f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>')
         yield f"{package}/{slug}", render_svg(svg.encode())
+
+
+def drawing_of(work, entry):
+    """The picture of "package/slug"."""
+    package, slug = entry.split("/")
+    return next(image for _, image in emoji_svgs([slug], package, icon_set(work, package)))
 
 
 def clipart(kind):
@@ -155,7 +165,7 @@ def load_sprites(work):
     for kind in KINDS:
         found = [("noto", s, i) for s, i in noto_glyphs(kind)]
         for package, table in tables.items():
-            found += [(FAMILY.get(package, package), s, i) for s, i in emoji_svgs(kind.slugs, package, table)]
+            found += [(family_of(package), s, i) for s, i in emoji_svgs(kind.slugs, package, table)]
         found += [("openclipart", s, i) for s, i in clipart(kind)]
         mine = []
         for family, source, image in found:
@@ -198,11 +208,11 @@ def load_icons(work, sprites):
         rng = random.Random(f"icons of {kind.name}")
         for entry in kind.icons:
             package, slug = entry.split("/")
-            family = FAMILY.get(package, package)
+            family = family_of(package)
             if (kind.index, family) in held_out:
                 continue
             table = icon_set(work, package)
-            image = next(i for _, i in emoji_svgs([slug], package, table))
+            image = drawing_of(work, entry)
             for picture in [image] if has_colours(table, slug) else [coloured(image, rng) for _ in range(2)]:
                 icons.append(Sprite(kind.index, entry, family, "train", trim(picture)))
     cache.write_bytes(pickle.dumps(icons))
@@ -218,18 +228,18 @@ def concept_entries(tables):
     kinds = {joined(slug) for kind in KINDS for slug in kind.slugs}
     return {name: entries for name, entries in sorted(names.items())
             if name not in kinds and not ALIKE.search(name)
-            and len({FAMILY.get(e.split("/")[0], e.split("/")[0]) for e in entries}) >= CONCEPT_FAMILIES}
+            and len({family_of(e.split("/")[0]) for e in entries}) >= CONCEPT_FAMILIES}
 
 
 def draw_concept(work, number, entries, held_out):
     """The sprites of one concept, but for the families held out for it."""
     out = []
     for entry in entries:
-        package, slug = entry.split("/")
-        family = FAMILY.get(package, package)
+        package = entry.split("/")[0]
+        family = family_of(package)
         if family in held_out:
             continue
-        image = next(i for _, i in emoji_svgs([slug], package, icon_set(work, package)))
+        image = drawing_of(work, entry)
         if image is None:
             continue
         if package in PLAIN_EMOJI_SETS:
