@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// HEIF files made of several pictures, as phones write them and as nobody should.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "image/decode.h"
+#include "support/files.h"
+
+namespace fastvlm {
+namespace {
+
+std::string big_endian(uint32_t value, int bytes) {
+  std::string text;
+  for (int i = bytes - 1; i >= 0; --i) text += static_cast<char>(value >> (8 * i));
+  return text;
+}
+
+std::string box(const std::string& type, const std::string& content) {
+  return big_endian(static_cast<uint32_t>(content.size()) + 8, 4) + type + content;
+}
+
+// A box with a version and three bytes of flags.
+std::string full_box(const std::string& type, int version, const std::string& content) {
+  return box(type, big_endian(static_cast<uint32_t>(version) << 24, 4) + content);
+}
+
+// The picture in tests/goldens/image that the tiles of these files are.
+constexpr int kTileWidth = 26;
+constexpr int kTileHeight = 19;
+
+struct Reference {
+  std::string type;  // "dimg": `from` is derived from `to`; "auxl": `from` is the alpha of `to`
+  uint32_t from;
+  std::vector<uint32_t> to;
+};
+
+struct Item {
+  std::string type;     // "av01": a coded picture; "grid", "iden", "iovl": derived ones
+  std::string content;  // what the item's bytes are
+  std::string properties =
+      "\x81\x82\x03";  // numbers of av1C, ispe and pixi, must-understand ones marked
+};
+
+std::string grid(int rows, int columns) {
+  return big_endian(0, 2) + big_endian(static_cast<uint32_t>(rows - 1), 1) +
+         big_endian(static_cast<uint32_t>(columns - 1), 1) +
+         big_endian(static_cast<uint32_t>(columns * kTileWidth), 2) +
+         big_endian(static_cast<uint32_t>(rows * kTileHeight), 2);
+}
+
+std::string tile() {
+  const std::string bytes = test::golden_bytes("image/picture.avif");
+  return bytes.substr(bytes.find("mdat") + 4);
+}
+
+// A file of these items, numbered from 1; the first is the picture shown.
+std::string heif_file(const std::vector<Item>& items, const std::vector<Reference>& references) {
+  const std::string avif = test::golden_bytes("image/picture.avif");
+  const std::string codec = avif.substr(avif.find("av1C") - 4, 12);
+  std::string entries, places, all_properties, data;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const auto [type, content, properties] = items[i];
+    const std::string id = big_endian(static_cast<uint32_t>(i + 1), 2);
+    entries += full_box("infe", 2, id + big_endian(0, 2) + type + big_endian(0, 1));
+    // Version 1: the item's bytes are in `idat` (1), one extent of an offset and a length.
+    places += id + big_endian(1, 2) + big_endian(0, 2) + big_endian(1, 2) +
+              big_endian(static_cast<uint32_t>(data.size()), 4) +
+              big_endian(static_cast<uint32_t>(content.size()), 4);
+    all_properties += id + big_endian(static_cast<uint32_t>(properties.size()), 1) + properties;
+    data += content;
+  }
+  const auto count = static_cast<uint32_t>(items.size());
+  std::string links;
+  for (const auto& [type, from, to] : references) {
+    std::string ids;
+    for (const uint32_t id : to) ids += big_endian(id, 2);
+    links += box(type, big_endian(from, 2) + big_endian(static_cast<uint32_t>(to.size()), 2) + ids);
+  }
+  const std::string size =
+      full_box("ispe", 0, big_endian(kTileWidth, 4) + big_endian(kTileHeight, 4));
+  const std::string depth = full_box("pixi", 0, "\x03\x08\x08\x08");
+  return box("ftyp", "avif" + big_endian(0, 4) + "avifmif1miaf") +
+         full_box("meta", 0,
+                  full_box("hdlr", 0, big_endian(0, 4) + "pict" + std::string(13, '\0')) +
+                      full_box("pitm", 0, big_endian(1, 2)) +
+                      full_box("iloc", 1, big_endian(0x4400, 2) + big_endian(count, 2) + places) +
+                      full_box("iinf", 0, big_endian(count, 2) + entries) +
+                      box("iprp", box("ipco", codec + size + depth) +
+                                      full_box("ipma", 0, big_endian(count, 4) + all_properties)) +
+                      full_box("iref", 0, links) + box("idat", data));
+}
+
+Result<Image> decode_heif(const std::string& bytes) {
+  return decode_image(std::as_bytes(std::span(bytes)), "picture", {});
+}
+
+void expect_heif_refusal(const std::string& bytes, Code code, const std::string& part) {
+  const auto result = decode_heif(bytes);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code, code) << result.status().message;
+  EXPECT_THAT(result.status().message, testing::HasSubstr(part));
+}
+
+const std::string kDerived = "\x82\x03";  // has no codec
+
+class Heif : public testing::Test {
+ protected:
+  void SetUp() override {
+    one_ = decode_heif(test::golden_bytes("image/picture.avif"));
+    if (!one_.ok() && one_.status().code == Code::kUnsupported) {
+      GTEST_SKIP() << one_.status().message;
+    }
+    ASSERT_TRUE(one_.ok()) << one_.status().message;
+  }
+
+  Result<Image> one_ = Image{};  // the picture of every tile
+};
+
+TEST_F(Heif, AGridShowsItsTiles) {
+  const Item part{"av01", tile()};
+  const auto four = decode_heif(heif_file({{"grid", grid(2, 2), kDerived}, part, part, part, part},
+                                          {{"dimg", 1, {2, 3, 4, 5}}}));
+  ASSERT_TRUE(four.ok()) << four.status().message;
+  ASSERT_EQ(four->width, 2 * kTileWidth);
+  ASSERT_EQ(four->height, 2 * kTileHeight);
+  for (int y = 0; y < four->height; ++y) {
+    for (int x = 0; x < four->width; ++x) {
+      const uint8_t* expected = one_->row(y % kTileHeight) + x % kTileWidth * 3;
+      EXPECT_TRUE(std::equal(expected, expected + 3, four->row(y) + x * 3)) << x << "," << y;
+    }
+  }
+}
+
+TEST_F(Heif, RefusesPicturesDerivedFromThemselves) {
+  const Item part{"av01", tile()};
+  const Item one{"grid", grid(1, 1), kDerived};
+  const Item copy{"iden", "", kDerived};
+  const std::pair<std::vector<Item>, std::vector<Reference>> files[] = {
+      {{one}, {{"dimg", 1, {1}}}},
+      {{copy}, {{"dimg", 1, {1}}}},
+      {{copy, one}, {{"dimg", 1, {2}}, {"dimg", 2, {1}}}},
+      {{part, copy}, {{"dimg", 2, {2}}}},  // not the one shown
+      {{part, one},
+       {{"auxl", 2, {1}}, {"dimg", 2, {1}}}},  // the alpha plane is made of the colours
+  };
+  for (const auto& [items, references] : files) {
+    expect_heif_refusal(heif_file(items, references), Code::kInvalid, "in a circle");
+  }
+}
+
+// Copies of copies of a picture, the last of them shown.
+std::string chain(uint32_t length) {
+  std::vector<Item> items;
+  std::vector<Reference> references;
+  for (uint32_t i = 1; i < length; ++i) {
+    items.push_back({"iden", "", kDerived});
+    references.push_back({"dimg", i, {i + 1}});
+  }
+  items.push_back({"av01", tile()});
+  return heif_file(items, references);
+}
+
+TEST_F(Heif, RefusesLongChainsOfPictures) {
+  const auto sixteen = decode_heif(chain(16));
+  EXPECT_TRUE(sixteen.ok()) << sixteen.status().message;
+  expect_heif_refusal(chain(17), Code::kInvalid, "more than 16 deep");
+  expect_heif_refusal(chain(20'000), Code::kInvalid, "more than 16 deep");
+}
+
+// A grid of 256 grids of 256 tiles, all the same: few bytes, but 65,792 pictures.
+TEST_F(Heif, RefusesGridsThatMultiply) {
+  const std::vector<uint32_t> grids(256, 2);
+  const std::vector<uint32_t> tiles(256, 3);
+  const Item item{"grid", grid(16, 16), kDerived};
+  expect_heif_refusal(
+      heif_file({item, item, {"av01", tile()}}, {{"dimg", 1, grids}, {"dimg", 2, tiles}}),
+      Code::kLimit, "more than 65,536 others");
+}
+
+TEST_F(Heif, RefusesMalformedReferences) {
+  const std::string sound =
+      heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
+  const size_t reference = sound.find("dimg");
+  for (const size_t at : {reference - 1, reference + 7}) {  // the size of the box, the count in it
+    std::string bytes = sound;
+    bytes[at] = static_cast<char>(bytes[at] + 1);
+    expect_heif_refusal(bytes, Code::kInvalid, "references between pictures are malformed");
+  }
+}
+
+}  // namespace
+}  // namespace fastvlm
