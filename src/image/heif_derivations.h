@@ -9,9 +9,10 @@ namespace fastvlm::codec {
 
 // A HEIF file holds several pictures, and one may be derived from others: a grid of tiles, a turned
 // copy, colours with an alpha plane (ISO/IEC 23008-12, 6.4 and 6.6). Errors where the derivations
-// go in a circle, are nested deeper or need more pictures than any camera writes, or where the
-// boxes that tell are malformed. libheif follows them without looking: for a grid that is its own
-// tile it starts threads until the system refuses.
+// go in a circle, lead to a picture that is not there, are nested deeper or need more pictures than
+// any camera writes, or where the boxes that tell are malformed. libheif follows them without
+// looking: for a grid that is its own tile it starts threads until the system refuses, and a
+// picture that is not there ends the program.
 Status check_derivations(const Input& input);
 
 }  // namespace fastvlm::codec

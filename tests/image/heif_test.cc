@@ -181,6 +181,23 @@ TEST_F(Heif, RefusesGridsThatMultiply) {
       Code::kLimit, "more than 65,536 others");
 }
 
+TEST_F(Heif, RefusesPicturesDerivedFromNothing) {
+  for (const char* type : {"grid", "iden", "iovl"}) {
+    const Item derived{type, grid(1, 1), kDerived};
+    for (const uint32_t source : {2U, 3U}) {  // not a picture, not there
+      expect_heif_refusal(heif_file({derived, {"Exif", ""}}, {{"dimg", 1, {source}}}),
+                          Code::kInvalid, "derived from one that is not there");
+    }
+  }
+}
+
+TEST_F(Heif, RefusesTwoListsOfPictures) {
+  const std::string once =
+      heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
+  const std::string again = once + once.substr(once.find("meta") - 4);
+  expect_heif_refusal(again, Code::kInvalid, "list of pictures is malformed");
+}
+
 TEST_F(Heif, RefusesMalformedReferences) {
   const std::string sound =
       heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
@@ -188,7 +205,7 @@ TEST_F(Heif, RefusesMalformedReferences) {
   for (const size_t at : {reference - 1, reference + 7}) {  // the size of the box, the count in it
     std::string bytes = sound;
     bytes[at] = static_cast<char>(bytes[at] + 1);
-    expect_heif_refusal(bytes, Code::kInvalid, "references between pictures are malformed");
+    expect_heif_refusal(bytes, Code::kInvalid, "list of pictures is malformed");
   }
 }
 
