@@ -7,6 +7,7 @@
 #include <new>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/mapped_file.h"
@@ -212,6 +213,9 @@ Result<Image> decode_image(std::span<const std::byte> bytes, const std::string& 
                               : std::move(decoded.image);
   } catch (const std::bad_alloc&) {
     return codec::out_of_memory(name);
+  } catch (const std::system_error& refused) {  // libheif decodes tiles in threads of its own
+    return error(Code::kLimit, cat(name, ": the decoder cannot start a thread: ", refused.what()),
+                 "end other programs, or raise the limit on threads (ulimit -u, pids.max)");
   }
 }
 

@@ -2,6 +2,7 @@
 // HEIF files made of several pictures, as phones write them and as nobody should.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <string>
@@ -133,6 +134,19 @@ TEST_F(Heif, AGridShowsItsTiles) {
       EXPECT_TRUE(std::equal(expected, expected + 3, four->row(y) + x * 3)) << x << "," << y;
     }
   }
+}
+
+// Threads that want more stack than there is address space cannot be started.
+TEST_F(Heif, SaysThatNoThreadCanBeStarted) {
+  pthread_attr_t usual, huge;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&huge), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, size_t{1} << 60), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
+  expect_heif_refusal(
+      heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}}),
+      Code::kLimit, "cannot start a thread");
+  EXPECT_EQ(pthread_setattr_default_np(&usual), 0);
 }
 
 TEST_F(Heif, RefusesPicturesDerivedFromThemselves) {
