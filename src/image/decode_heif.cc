@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "image/codec.h"
-#include "image/heif_derivations.h"
+#include "image/heif_structure.h"
 
 namespace fastvlm::codec {
 namespace {
@@ -56,7 +56,7 @@ Result<Image> copy_pixels(const Input& input, const heif_image* source) {
 // The orientation stays 1: libheif applies the rotation and mirroring that the file describes, and
 // the EXIF block only repeats it.
 Result<DecodedPicture> decode_heif(const Input& input) {
-  FASTVLM_RETURN_IF_ERROR(check_derivations(input));
+  FASTVLM_RETURN_IF_ERROR(check_structure(input));
   const Owned<heif_context> context(heif_context_alloc());
   heif_error reason = heif_context_read_from_memory_without_copy(context.get(), input.bytes.data(),
                                                                  input.bytes.size(), nullptr);

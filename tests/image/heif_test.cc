@@ -179,10 +179,10 @@ std::string chain(uint32_t length) {
 }
 
 TEST_F(Heif, RefusesLongChainsOfPictures) {
-  const auto sixteen = decode_heif(chain(16));
-  EXPECT_TRUE(sixteen.ok()) << sixteen.status().message;
-  expect_heif_refusal(chain(17), Code::kInvalid, "more than 16 deep");
-  expect_heif_refusal(chain(20'000), Code::kInvalid, "more than 16 deep");
+  const auto five = decode_heif(chain(5));
+  EXPECT_TRUE(five.ok()) << five.status().message;
+  expect_heif_refusal(chain(6), Code::kInvalid, "more than 5 deep");
+  expect_heif_refusal(chain(20'000), Code::kInvalid, "more than 5 deep");
 }
 
 // A grid of 256 grids of 256 tiles, all the same: few bytes, but 65,792 pictures.
@@ -197,12 +197,32 @@ TEST_F(Heif, RefusesGridsThatMultiply) {
 
 TEST_F(Heif, RefusesPicturesDerivedFromNothing) {
   for (const char* type : {"grid", "iden", "iovl"}) {
-    const Item derived{type, grid(1, 1), kDerived};
+    const Item derived{type, grid(1, 1) + std::string(16, '\1'), kDerived};
     for (const uint32_t source : {2U, 3U}) {  // not a picture, not there
       expect_heif_refusal(heif_file({derived, {"Exif", ""}}, {{"dimg", 1, {source}}}),
                           Code::kInvalid, "derived from one that is not there");
     }
   }
+}
+
+// What the properties say of the size does not matter to libheif.
+TEST_F(Heif, RefusesGridsAndOverlaysOfTooManyPixels) {
+  const auto with_size = [](const std::string& type, uint32_t width, uint32_t height) {
+    const std::string between = type == "grid" ? std::string(2, '\0') : std::string(8, '\0');
+    const std::string offset = type == "grid" ? "" : std::string(8, '\0');
+    const std::string item =
+        big_endian(1, 2) + between + big_endian(width, 4) + big_endian(height, 4) + offset;
+    return heif_file({{type, item, kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
+  };
+  for (const char* type : {"grid", "iovl"}) {
+    const auto small = decode_heif(with_size(type, kTileWidth, kTileHeight));
+    EXPECT_TRUE(small.ok()) << type << ": " << small.status().message;
+    expect_heif_refusal(with_size(type, 32'767, 32'767), Code::kLimit, "pixels, but at most");
+    expect_heif_refusal(with_size(type, 1, 4'000'000'000), Code::kLimit, "a side may have at most");
+    expect_heif_refusal(with_size(type, 0, 19), Code::kInvalid, "0x19 pixels");
+  }
+  expect_heif_refusal(heif_file({{"grid", "\1", kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}}),
+                      Code::kInvalid, "does not say how large");
 }
 
 TEST_F(Heif, RefusesTwoListsOfPictures) {

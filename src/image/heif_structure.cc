@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "image/heif_derivations.h"
+#include "image/heif_structure.h"
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -15,8 +16,10 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr int kMaxDepth = 16;
+constexpr int kMaxDepth = 5;              // an alpha plane that is a copy of a grid of tiles has 4
 constexpr int64_t kMaxPictures = 65'536;  // the tiles that one grid can have
+constexpr uint64_t kMaxPlaces = 20'000;  // libheif's limits, too: in how many places items may lie,
+constexpr uint64_t kMaxExtents = 32;     // and in how many pieces one
 
 // The big-endian integers and boxes of a piece of the file, one after the other. Reads beyond the
 // end give nothing.
@@ -71,6 +74,14 @@ using Item = uint64_t;
 struct Items {
   std::unordered_map<Item, std::string_view> types;
   std::unordered_map<Item, std::vector<Item>> sources;  // item -> what it is derived from
+  std::unordered_map<Item, std::vector<Item>> alphas;   // item -> alpha planes and the like
+
+  struct Place {
+    uint64_t method;  // 0: offsets count from the beginning of the file, 1: from that of `idat`
+    std::vector<std::pair<uint64_t, uint64_t>> extents;  // offset, length
+  };
+  std::unordered_map<Item, Place> places;
+  std::string_view idat;
 };
 
 bool is_derived(std::string_view type) {
@@ -120,28 +131,72 @@ bool read_iref(std::string_view content, Items& items) {
     for (uint64_t i = 0; i < *count; ++i) {
       const Item to = *reference.integer(id_bytes);
       if (box->type == "dimg"sv) items.sources[*from].push_back(to);
-      if (box->type == "auxl"sv) items.sources[to].push_back(*from);  // alpha names its master
+      if (box->type == "auxl"sv) items.alphas[to].push_back(*from);
     }
   }
+  return true;
+}
+
+// An offset, length or index of 0, 4 or 8 bytes.
+std::optional<uint64_t> sized(BoxReader& reader, uint64_t bytes) {
+  if (bytes != 0 && bytes != 4 && bytes != 8) return std::nullopt;
+  return reader.integer(bytes);
+}
+
+bool read_iloc(std::string_view content, Items& items) {
+  BoxReader reader(content);
+  const auto version_and_flags = reader.integer(4);
+  const auto sizes = reader.integer(2);  // of an offset, a length, a base and an index: 4 bits each
+  if (!version_and_flags || !sizes) return false;
+  const uint64_t version = *version_and_flags >> 24;
+  if (version > 2 || (version == 1 && (*sizes & 15) != 0)) return false;  // libheif skips no index
+  const size_t id_bytes = version < 2 ? 2 : 4;
+  const auto count = reader.integer(id_bytes);
+  if (!count || *count > kMaxPlaces) return false;
+  for (uint64_t i = 0; i < *count; ++i) {
+    const auto item = reader.integer(id_bytes);
+    const auto method = version == 0 ? 0 : reader.integer(2);
+    const auto reference = reader.integer(2);  // to another file
+    const auto base = sized(reader, *sizes >> 4 & 15);
+    const auto extents = reader.integer(2);
+    if (!item || !method || !reference || !base || !extents || *extents > kMaxExtents) {
+      return false;
+    }
+    Items::Place place{*method & 15, {}};
+    for (uint64_t k = 0; k < *extents; ++k) {
+      if (version == 2 && !sized(reader, *sizes & 15)) return false;
+      const auto offset = sized(reader, *sizes >> 12);
+      const auto length = sized(reader, *sizes >> 8 & 15);
+      if (!offset || !length) return false;
+      place.extents.emplace_back(*base + *offset, *length);
+    }
+    if (!items.places.emplace(*item, std::move(place)).second) return false;
+  }
+  return true;
+}
+
+bool read_idat(std::string_view content, Items& items) {
+  items.idat = content;
   return true;
 }
 
 bool read_meta(std::string_view content, Items& items) {
   BoxReader reader(content);
   if (!reader.integer(4)) return false;  // version and flags
-  bool has_iinf = false;
-  bool has_iref = false;
+  struct Part {
+    std::string_view type;
+    bool (*read)(std::string_view content, Items& items);
+    bool seen = false;
+  };
+  Part parts[] = {
+      {"iinf"sv, read_iinf}, {"iref"sv, read_iref}, {"iloc"sv, read_iloc}, {"idat"sv, read_idat}};
   while (!reader.done()) {
     const auto box = reader.box();
     if (!box || !box->whole) return false;
-    // Of two of a kind libheif would take one; which one is not for us to guess.
-    if (box->type == "iinf"sv &&
-        (std::exchange(has_iinf, true) || !read_iinf(box->content, items))) {
-      return false;
-    }
-    if (box->type == "iref"sv &&
-        (std::exchange(has_iref, true) || !read_iref(box->content, items))) {
-      return false;
+    for (Part& part : parts) {
+      if (box->type != part.type) continue;
+      // Of two of a kind libheif would take one; which one is not for us to guess.
+      if (std::exchange(part.seen, true) || !part.read(box->content, items)) return false;
     }
   }
   return true;
@@ -160,6 +215,40 @@ bool read_file(std::string_view content, Items& items) {
   return true;
 }
 
+// The first bytes of an item, as far as they are there.
+std::string beginning(std::string_view file, const Items& items, Item item, size_t bytes) {
+  std::string text;
+  const auto found = items.places.find(item);
+  if (found == items.places.end() || found->second.method > 1) return text;
+  const std::string_view from = found->second.method == 0 ? file : items.idat;
+  for (const auto& [offset, length] : found->second.extents) {
+    if (offset > from.size() || length > from.size() - offset) break;
+    text += from.substr(offset, std::min<uint64_t>(length, bytes - text.size()));
+  }
+  return text;
+}
+
+struct Size {
+  uint64_t width;
+  uint64_t height;
+};
+
+// Of a grid or an overlay, as its item begins (ISO/IEC 23008-12, 6.6.2): a version, flags, then for
+// a grid rows and columns less one, for an overlay a background of four 16-bit numbers, and then
+// its width and height. Nothing where that is cut short.
+std::optional<Size> size_of(std::string_view type, std::string_view item) {
+  BoxReader reader(item);
+  const auto version = reader.integer(1);
+  const auto flags = reader.integer(1);
+  const auto skipped = reader.take(type == "grid"sv ? 2 : 8);
+  if (!version || !flags || !skipped) return std::nullopt;
+  const size_t bytes = (*flags & 1) != 0 ? 4 : 2;
+  const auto width = reader.integer(bytes);
+  const auto height = reader.integer(bytes);
+  if (!width || !height) return std::nullopt;
+  return Size{*width, *height};
+}
+
 // Walks the derivations; each item's answer is kept, so that each is looked at once.
 class Walk {
  public:
@@ -175,9 +264,11 @@ class Walk {
     if (above >= kMaxDepth) return std::nullopt;
     if (const auto found = known_.find(item); found != known_.end()) return found->second;
     Extent extent;
-    if (const auto found = items_.sources.find(item); found != items_.sources.end()) {
-      for (const Item source : found->second) {
-        const auto below = visit(source, above + 1);
+    for (const auto* links : {&items_.sources, &items_.alphas}) {
+      const auto found = links->find(item);
+      if (found == links->end()) continue;
+      for (const Item other : found->second) {
+        const auto below = visit(other, above + 1);
         if (!below) return std::nullopt;
         extent.depth = std::max(extent.depth, below->depth + 1);
         extent.pictures = std::min(extent.pictures + below->pictures, kMaxPictures + 2);
@@ -193,21 +284,29 @@ class Walk {
 
 }  // namespace
 
-Status check_derivations(const Input& input) {
+Status check_structure(const Input& input) {
   const ImageFormat format = sniff(input.bytes);
+  const std::string_view file = text_of(input.bytes);
   Items items;
-  if (!read_file(text_of(input.bytes), items)) {
+  if (!read_file(file, items)) {
     return damaged(input, format, "its list of pictures is malformed");
   }
-  const auto type_of = [&](Item item) {
+  for (const auto& [item, type] : items.types) {
+    if (type != "grid"sv && type != "iovl"sv) continue;
+    const auto size = size_of(type, beginning(file, items, item, 18));
+    if (!size) return damaged(input, format, "it does not say how large a picture is");
+    FASTVLM_RETURN_IF_ERROR(
+        check_size(input, static_cast<int64_t>(size->width), static_cast<int64_t>(size->height)));
+  }
+  const auto is_there = [&](Item item) {
     const auto found = items.types.find(item);
-    return found == items.types.end() ? ""sv : found->second;
+    return found != items.types.end() && is_picture(found->second);
   };
   Walk walk(items);
-  for (const auto& [item, sources] : items.sources) {
-    const bool lacks_one = std::any_of(sources.begin(), sources.end(),
-                                       [&](Item source) { return !is_picture(type_of(source)); });
-    if (is_derived(type_of(item)) && lacks_one) {
+  for (const auto& [item, type] : items.types) {
+    const auto sources = items.sources.find(item);
+    if (is_derived(type) && sources != items.sources.end() &&
+        !std::all_of(sources->second.begin(), sources->second.end(), is_there)) {
       return damaged(input, format, "a picture in it is derived from one that is not there");
     }
     const auto extent = walk.visit(item);
