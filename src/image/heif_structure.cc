@@ -16,8 +16,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr int kMaxDepth = 5;              // an alpha plane that is a copy of a grid of tiles has 4
-constexpr int64_t kMaxPictures = 65'536;  // the tiles that one grid can have
+constexpr int kMaxDepth = 5;             // an alpha plane that is a copy of a grid of tiles has 4
+constexpr int64_t kMaxPictures = 4096;   // 200 million pixels in tiles of 256 x 256 are 3,052
 constexpr uint64_t kMaxPlaces = 20'000;  // libheif's limits, too: in how many places items may lie,
 constexpr uint64_t kMaxExtents = 32;     // and in how many pieces one
 
