@@ -13,6 +13,7 @@
 
 #include "support/background.h"
 #include "support/files.h"
+#include "support/test_length.h"
 
 namespace fastvlm::test {
 
@@ -21,8 +22,11 @@ inline constexpr const char* kDriver = "/usr/bin/chromedriver";
 
 class Browser {
  public:
-  static bool installed() {
-    return std::filesystem::exists(kChromium) && std::filesystem::exists(kDriver);
+  // Why pages are not tested; empty where they are.
+  static std::string why_not() {
+    if (test_length() == "fast") return "not part of the fast run";
+    const bool installed = std::filesystem::exists(kChromium) && std::filesystem::exists(kDriver);
+    return installed ? "" : "chromium and chromium-driver are missing";
   }
 
   Browser() : driver_({kDriver, "--port=0"}) {

@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 TEST(GalleryPage, ShowsAndFinds) {
-  if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+  if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
   const test::TemporaryFolder folder;
   const std::string model = test::demo_model();
   std::filesystem::create_directories(folder / "p");
@@ -43,7 +43,7 @@ TEST(GalleryPage, ShowsAndFinds) {
 }
 
 TEST(GalleryPage, MarksWhatNobodySaw) {
-  if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+  if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
   const test::TemporaryFolder folder;
   const std::string model = test::demo_model();
   std::filesystem::copy_file(

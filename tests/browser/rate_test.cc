@@ -28,7 +28,7 @@ class RatePage : public testing::Test {
  protected:
   // Two models on two pictures.
   void SetUp() override {
-    if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+    if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
     for (const char* picture : {"landscape.png", "portrait.png"}) {
       std::filesystem::copy_file(test::golden(std::string("preprocess/") + picture),
                                  folder_ / picture);

@@ -17,7 +17,7 @@ using nlohmann::json;
 class ReportPage : public testing::Test {
  protected:
   void SetUp() override {
-    if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+    if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
     std::filesystem::copy_file(test::golden("preprocess/portrait.png"), folder_ / "1.png");
     std::ofstream(folder_ / "refs.json")
         << R"({"images": [{"id": 1, "file_name": "1.png"}, {"id": 2, "file_name": "2.png"},

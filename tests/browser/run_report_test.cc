@@ -13,7 +13,7 @@ namespace fastvlm {
 namespace {
 
 TEST(RunReportPage, ShowsCurvesAndAnswersOnAnyScreen) {
-  if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+  if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
   const test::TemporaryFolder folder;
   test::make_tiny_model(folder / "model", "s0_untied");
   {

@@ -21,7 +21,7 @@ using testing::HasSubstr;
 class ServePage : public testing::Test {
  protected:
   void SetUp() override {
-    if (!test::Browser::installed()) GTEST_SKIP() << "chromium and chromium-driver are missing";
+    if (const auto why = test::Browser::why_not(); !why.empty()) GTEST_SKIP() << why;
     start({});
     browser_ = std::make_unique<test::Browser>();
   }
