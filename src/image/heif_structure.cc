@@ -64,6 +64,11 @@ class BoxReader {
     return Box{*type, *take(std::min(*size, there) - header), *size <= there};
   }
 
+  std::optional<Box> whole_box() {
+    const auto found = box();
+    return found && found->whole ? found : std::nullopt;
+  }
+
  private:
   std::string_view rest_;
 };
@@ -99,8 +104,8 @@ bool read_iinf(std::string_view content, Items& items) {
   const auto version = reader.integer(4);
   if (!version || !reader.integer(*version >> 24 == 0 ? 2 : 4)) return false;
   while (!reader.done()) {
-    const auto box = reader.box();
-    if (!box || !box->whole) return false;
+    const auto box = reader.whole_box();
+    if (!box) return false;
     if (box->type != "infe"sv) continue;
     BoxReader entry(box->content);
     const auto entry_version = entry.integer(4);
@@ -121,8 +126,8 @@ bool read_iref(std::string_view content, Items& items) {
   if (!version) return false;
   const size_t id_bytes = *version >> 24 == 0 ? 2 : 4;
   while (!reader.done()) {
-    const auto box = reader.box();
-    if (!box || !box->whole) return false;
+    const auto box = reader.whole_box();
+    if (!box) return false;
     BoxReader reference(box->content);
     const auto from = reference.integer(id_bytes);
     const auto count = reference.integer(2);
@@ -191,8 +196,8 @@ bool read_meta(std::string_view content, Items& items) {
   Part parts[] = {
       {"iinf"sv, read_iinf}, {"iref"sv, read_iref}, {"iloc"sv, read_iloc}, {"idat"sv, read_idat}};
   while (!reader.done()) {
-    const auto box = reader.box();
-    if (!box || !box->whole) return false;
+    const auto box = reader.whole_box();
+    if (!box) return false;
     for (Part& part : parts) {
       if (box->type != part.type) continue;
       // Of two of a kind libheif would take one; which one is not for us to guess.
@@ -255,8 +260,8 @@ class Walk {
   explicit Walk(const Items& items) : items_(items) {}
 
   struct Extent {
-    int depth = 1;         // of the longest chain down from an item, itself included
-    int64_t pictures = 1;  // decoded to show it
+    int depth = 1;       // of the longest chain down from an item, itself included
+    int64_t others = 0;  // pictures decoded to show it
   };
 
   // Nothing where the chain that led here grows too long, as it does in a circle.
@@ -271,7 +276,7 @@ class Walk {
         const auto below = visit(other, above + 1);
         if (!below) return std::nullopt;
         extent.depth = std::max(extent.depth, below->depth + 1);
-        extent.pictures = std::min(extent.pictures + below->pictures, kMaxPictures + 2);
+        extent.others = std::min(extent.others + 1 + below->others, kMaxPictures + 1);
       }
     }
     return known_.emplace(item, extent).first->second;
@@ -315,7 +320,7 @@ Status check_structure(const Input& input) {
                      cat("pictures in it are derived from each other in a circle or more than ",
                          kMaxDepth, " deep"));
     }
-    if (extent->pictures > kMaxPictures + 1) {
+    if (extent->others > kMaxPictures) {
       return error(Code::kLimit,
                    cat(input.name, ": one picture is put together of more than ",
                        with_thousands(kMaxPictures), " others"),

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "base/mapped_file.h"
+#include "image/decoding.h"
 #include "support/files.h"
 
 // The AV1 decoder behind libheif 1.15 loses a few bytes when it refuses a file.
@@ -20,25 +21,10 @@ extern "C" const char* __lsan_default_suppressions() {  // NOLINT: the sanitizer
 namespace fastvlm {
 namespace {
 
-using testing::HasSubstr;
-
-constexpr int kWidth = 26;  // of the pictures in tests/goldens/image
-constexpr int kHeight = 19;
-
-Result<Image> decode(const std::string& bytes, const DecodeOptions& options = {}) {
-  return decode_image(std::as_bytes(std::span(bytes)), "picture", options);
-}
-
-// Every refusal names the picture on one line and says what to do next.
-void expect_refusal(const Result<Image>& result, Code code, const std::string& part) {
-  ASSERT_FALSE(result.ok());
-  const Status& status = result.status();
-  EXPECT_EQ(status.code, code) << status.message;
-  EXPECT_THAT(status.message, HasSubstr("picture: "));
-  EXPECT_THAT(status.message, HasSubstr(part));
-  EXPECT_EQ(status.message.find('\n'), std::string::npos);
-  EXPECT_FALSE(status.hint.empty()) << status.message;
-}
+using test::decode;
+using test::expect_refusal;
+using test::kHeight;
+using test::kWidth;
 
 // File name -> CRC-32 of the RGB pixels that Pillow reads.
 std::map<std::string, uint32_t> expected_pixels() {

@@ -9,18 +9,14 @@
 
 #include "base/mapped_file.h"
 #include "image/decode.h"
+#include "image/decoding.h"
 #include "support/files.h"
 
 namespace fastvlm {
 namespace {
 
 using namespace std::string_literals;
-
-std::string big_endian(size_t value, size_t bytes) {
-  std::string out;
-  for (size_t i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));
-  return out;
-}
+using test::big_endian;
 
 std::string little_endian(size_t value, size_t bytes) {
   const std::string reversed = big_endian(value, bytes);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // HEIF files made of several pictures, as phones write them and as nobody should.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 
@@ -9,29 +8,26 @@
 #include <vector>
 
 #include "image/decode.h"
+#include "image/decoding.h"
 #include "support/files.h"
 
 namespace fastvlm {
 namespace {
 
-std::string big_endian(uint32_t value, int bytes) {
-  std::string text;
-  for (int i = bytes - 1; i >= 0; --i) text += static_cast<char>(value >> (8 * i));
-  return text;
-}
+using test::big_endian;
+using test::decode;
+using test::expect_refusal;
+using test::kHeight;
+using test::kWidth;
 
 std::string box(const std::string& type, const std::string& content) {
-  return big_endian(static_cast<uint32_t>(content.size()) + 8, 4) + type + content;
+  return big_endian(content.size() + 8, 4) + type + content;
 }
 
 // A box with a version and three bytes of flags.
-std::string full_box(const std::string& type, int version, const std::string& content) {
-  return box(type, big_endian(static_cast<uint32_t>(version) << 24, 4) + content);
+std::string full_box(const std::string& type, size_t version, const std::string& content) {
+  return box(type, big_endian(version << 24, 4) + content);
 }
-
-// The picture in tests/goldens/image that the tiles of these files are.
-constexpr int kTileWidth = 26;
-constexpr int kTileHeight = 19;
 
 struct Reference {
   std::string type;  // "dimg": `from` is derived from `to`; "auxl": `from` is the alpha of `to`
@@ -46,11 +42,9 @@ struct Item {
       "\x81\x82\x03";  // numbers of av1C, ispe and pixi, must-understand ones marked
 };
 
-std::string grid(int rows, int columns) {
-  return big_endian(0, 2) + big_endian(static_cast<uint32_t>(rows - 1), 1) +
-         big_endian(static_cast<uint32_t>(columns - 1), 1) +
-         big_endian(static_cast<uint32_t>(columns * kTileWidth), 2) +
-         big_endian(static_cast<uint32_t>(rows * kTileHeight), 2);
+std::string grid(size_t rows, size_t columns) {
+  return big_endian(0, 2) + big_endian(rows - 1, 1) + big_endian(columns - 1, 1) +
+         big_endian(columns * kWidth, 2) + big_endian(rows * kHeight, 2);
 }
 
 std::string tile() {
@@ -65,45 +59,33 @@ std::string heif_file(const std::vector<Item>& items, const std::vector<Referenc
   std::string entries, places, all_properties, data;
   for (size_t i = 0; i < items.size(); ++i) {
     const auto [type, content, properties] = items[i];
-    const std::string id = big_endian(static_cast<uint32_t>(i + 1), 2);
+    const std::string id = big_endian(i + 1, 2);
     entries += full_box("infe", 2, id + big_endian(0, 2) + type + big_endian(0, 1));
     // Version 1: the item's bytes are in `idat` (1), one extent of an offset and a length.
     places += id + big_endian(1, 2) + big_endian(0, 2) + big_endian(1, 2) +
-              big_endian(static_cast<uint32_t>(data.size()), 4) +
-              big_endian(static_cast<uint32_t>(content.size()), 4);
-    all_properties += id + big_endian(static_cast<uint32_t>(properties.size()), 1) + properties;
+              big_endian(data.size(), 4) + big_endian(content.size(), 4);
+    all_properties += id + big_endian(properties.size(), 1) + properties;
     data += content;
   }
-  const auto count = static_cast<uint32_t>(items.size());
   std::string links;
   for (const auto& [type, from, to] : references) {
     std::string ids;
     for (const uint32_t id : to) ids += big_endian(id, 2);
-    links += box(type, big_endian(from, 2) + big_endian(static_cast<uint32_t>(to.size()), 2) + ids);
+    links += box(type, big_endian(from, 2) + big_endian(to.size(), 2) + ids);
   }
-  const std::string size =
-      full_box("ispe", 0, big_endian(kTileWidth, 4) + big_endian(kTileHeight, 4));
+  const std::string size = full_box("ispe", 0, big_endian(kWidth, 4) + big_endian(kHeight, 4));
   const std::string depth = full_box("pixi", 0, "\x03\x08\x08\x08");
   return box("ftyp", "avif" + big_endian(0, 4) + "avifmif1miaf") +
-         full_box("meta", 0,
-                  full_box("hdlr", 0, big_endian(0, 4) + "pict" + std::string(13, '\0')) +
-                      full_box("pitm", 0, big_endian(1, 2)) +
-                      full_box("iloc", 1, big_endian(0x4400, 2) + big_endian(count, 2) + places) +
-                      full_box("iinf", 0, big_endian(count, 2) + entries) +
-                      box("iprp", box("ipco", codec + size + depth) +
-                                      full_box("ipma", 0, big_endian(count, 4) + all_properties)) +
-                      full_box("iref", 0, links) + box("idat", data));
-}
-
-Result<Image> decode_heif(const std::string& bytes) {
-  return decode_image(std::as_bytes(std::span(bytes)), "picture", {});
-}
-
-void expect_heif_refusal(const std::string& bytes, Code code, const std::string& part) {
-  const auto result = decode_heif(bytes);
-  ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.status().code, code) << result.status().message;
-  EXPECT_THAT(result.status().message, testing::HasSubstr(part));
+         full_box(
+             "meta", 0,
+             full_box("hdlr", 0, big_endian(0, 4) + "pict" + std::string(13, '\0')) +
+                 full_box("pitm", 0, big_endian(1, 2)) +
+                 full_box("iloc", 1, big_endian(0x4400, 2) + big_endian(items.size(), 2) + places) +
+                 full_box("iinf", 0, big_endian(items.size(), 2) + entries) +
+                 box("iprp",
+                     box("ipco", codec + size + depth) +
+                         full_box("ipma", 0, big_endian(items.size(), 4) + all_properties)) +
+                 full_box("iref", 0, links) + box("idat", data));
 }
 
 const std::string kDerived = "\x82\x03";  // has no codec
@@ -111,7 +93,7 @@ const std::string kDerived = "\x82\x03";  // has no codec
 class Heif : public testing::Test {
  protected:
   void SetUp() override {
-    one_ = decode_heif(test::golden_bytes("image/picture.avif"));
+    one_ = decode(test::golden_bytes("image/picture.avif"));
     if (!one_.ok() && one_.status().code == Code::kUnsupported) {
       GTEST_SKIP() << one_.status().message;
     }
@@ -123,14 +105,14 @@ class Heif : public testing::Test {
 
 TEST_F(Heif, AGridShowsItsTiles) {
   const Item part{"av01", tile()};
-  const auto four = decode_heif(heif_file({{"grid", grid(2, 2), kDerived}, part, part, part, part},
-                                          {{"dimg", 1, {2, 3, 4, 5}}}));
+  const auto four = decode(heif_file({{"grid", grid(2, 2), kDerived}, part, part, part, part},
+                                     {{"dimg", 1, {2, 3, 4, 5}}}));
   ASSERT_TRUE(four.ok()) << four.status().message;
-  ASSERT_EQ(four->width, 2 * kTileWidth);
-  ASSERT_EQ(four->height, 2 * kTileHeight);
+  ASSERT_EQ(four->width, 2 * kWidth);
+  ASSERT_EQ(four->height, 2 * kHeight);
   for (int y = 0; y < four->height; ++y) {
     for (int x = 0; x < four->width; ++x) {
-      const uint8_t* expected = one_->row(y % kTileHeight) + x % kTileWidth * 3;
+      const uint8_t* expected = one_->row(y % kHeight) + x % kWidth * 3;
       EXPECT_TRUE(std::equal(expected, expected + 3, four->row(y) + x * 3)) << x << "," << y;
     }
   }
@@ -143,8 +125,8 @@ TEST_F(Heif, SaysThatNoThreadCanBeStarted) {
   ASSERT_EQ(pthread_getattr_default_np(&huge), 0);
   ASSERT_EQ(pthread_attr_setstacksize(&huge, size_t{1} << 60), 0);
   ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
-  expect_heif_refusal(
-      heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}}),
+  expect_refusal(
+      decode(heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}})),
       Code::kLimit, "cannot start a thread");
   EXPECT_EQ(pthread_setattr_default_np(&usual), 0);
 }
@@ -162,7 +144,7 @@ TEST_F(Heif, RefusesPicturesDerivedFromThemselves) {
        {{"auxl", 2, {1}}, {"dimg", 2, {1}}}},  // the alpha plane is made of the colours
   };
   for (const auto& [items, references] : files) {
-    expect_heif_refusal(heif_file(items, references), Code::kInvalid, "in a circle");
+    expect_refusal(decode(heif_file(items, references)), Code::kInvalid, "in a circle");
   }
 }
 
@@ -179,10 +161,10 @@ std::string chain(uint32_t length) {
 }
 
 TEST_F(Heif, RefusesLongChainsOfPictures) {
-  const auto five = decode_heif(chain(5));
+  const auto five = decode(chain(5));
   EXPECT_TRUE(five.ok()) << five.status().message;
-  expect_heif_refusal(chain(6), Code::kInvalid, "more than 5 deep");
-  expect_heif_refusal(chain(20'000), Code::kInvalid, "more than 5 deep");
+  expect_refusal(decode(chain(6)), Code::kInvalid, "more than 5 deep");
+  expect_refusal(decode(chain(20'000)), Code::kInvalid, "more than 5 deep");
 }
 
 // Grids of grids of one tile: few bytes, but many pictures to decode.
@@ -190,21 +172,21 @@ TEST_F(Heif, RefusesGridsThatMultiply) {
   const auto nested = [](uint32_t tiles) {
     const std::vector<uint32_t> grids(64, 2);
     const Item outer{"grid", grid(8, 8), kDerived};
-    const Item inner{"grid", grid(1, static_cast<int>(tiles)), kDerived};
+    const Item inner{"grid", grid(1, tiles), kDerived};
     return heif_file({outer, inner, {"av01", tile()}},
                      {{"dimg", 1, grids}, {"dimg", 2, std::vector<uint32_t>(tiles, 3)}});
   };
-  const auto image = decode_heif(nested(2));
+  const auto image = decode(nested(2));
   EXPECT_TRUE(image.ok()) << image.status().message;
-  expect_heif_refusal(nested(64), Code::kLimit, "more than 4,096 others");
+  expect_refusal(decode(nested(64)), Code::kLimit, "more than 4,096 others");
 }
 
 TEST_F(Heif, RefusesPicturesDerivedFromNothing) {
   for (const char* type : {"grid", "iden", "iovl"}) {
     const Item derived{type, grid(1, 1) + std::string(16, '\1'), kDerived};
     for (const uint32_t source : {2U, 3U}) {  // not a picture, not there
-      expect_heif_refusal(heif_file({derived, {"Exif", ""}}, {{"dimg", 1, {source}}}),
-                          Code::kInvalid, "derived from one that is not there");
+      expect_refusal(decode(heif_file({derived, {"Exif", ""}}, {{"dimg", 1, {source}}})),
+                     Code::kInvalid, "derived from one that is not there");
     }
   }
 }
@@ -219,21 +201,23 @@ TEST_F(Heif, RefusesGridsAndOverlaysOfTooManyPixels) {
     return heif_file({{type, item, kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
   };
   for (const char* type : {"grid", "iovl"}) {
-    const auto small = decode_heif(with_size(type, kTileWidth, kTileHeight));
+    const auto small = decode(with_size(type, kWidth, kHeight));
     EXPECT_TRUE(small.ok()) << type << ": " << small.status().message;
-    expect_heif_refusal(with_size(type, 32'767, 32'767), Code::kLimit, "pixels, but at most");
-    expect_heif_refusal(with_size(type, 1, 4'000'000'000), Code::kLimit, "a side may have at most");
-    expect_heif_refusal(with_size(type, 0, 19), Code::kInvalid, "0x19 pixels");
+    expect_refusal(decode(with_size(type, 32'767, 32'767)), Code::kLimit, "pixels, but at most");
+    expect_refusal(decode(with_size(type, 1, 4'000'000'000)), Code::kLimit,
+                   "a side may have at most");
+    expect_refusal(decode(with_size(type, 0, 19)), Code::kInvalid, "0x19 pixels");
   }
-  expect_heif_refusal(heif_file({{"grid", "\1", kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}}),
-                      Code::kInvalid, "does not say how large");
+  expect_refusal(
+      decode(heif_file({{"grid", "\1", kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}})),
+      Code::kInvalid, "does not say how large");
 }
 
 TEST_F(Heif, RefusesTwoListsOfPictures) {
   const std::string once =
       heif_file({{"grid", grid(1, 1), kDerived}, {"av01", tile()}}, {{"dimg", 1, {2}}});
   const std::string again = once + once.substr(once.find("meta") - 4);
-  expect_heif_refusal(again, Code::kInvalid, "list of pictures is malformed");
+  expect_refusal(decode(again), Code::kInvalid, "list of pictures is malformed");
 }
 
 TEST_F(Heif, RefusesMalformedReferences) {
@@ -243,7 +227,7 @@ TEST_F(Heif, RefusesMalformedReferences) {
   for (const size_t at : {reference - 1, reference + 7}) {  // the size of the box, the count in it
     std::string bytes = sound;
     bytes[at] = static_cast<char>(bytes[at] + 1);
-    expect_heif_refusal(bytes, Code::kInvalid, "list of pictures is malformed");
+    expect_refusal(decode(bytes), Code::kInvalid, "list of pictures is malformed");
   }
 }
 
