@@ -41,6 +41,8 @@ CpuFeatures detect() {
                  __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
   found.avx512_vnni = found.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
   found.avx512_bf16 = found.avx512 && __builtin_cpu_supports("avx512bf16") != 0;
+  // One of Intel's takes two cycles, in which FMAs of f32 do twice its work (docs/SPEED.md).
+  found.fast_bf16 = found.avx512_bf16 && __builtin_cpu_is("intel") == 0;
 #elif defined(__aarch64__)
   constexpr unsigned long kDotProduct = 1UL << 20;  // HWCAP_ASIMDDP
   constexpr unsigned long kI8mm = 1UL << 13;        // HWCAP2_I8MM

@@ -13,6 +13,7 @@ struct CpuFeatures {
   bool avx512 = false;    // F, BW, DQ, VL
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
+  bool fast_bf16 = false;  // its products are faster than those of f32
   bool neon = false;
   bool neon_dotprod = false;
   bool neon_i8mm = false;

@@ -99,9 +99,10 @@ Status TrainCommand::prepare() {
   trainer.shuffle = !no_shuffle;
   if (precision == "bf16") trainer.arithmetic = Arithmetic::kBf16;
   if (precision == "bf16" && !is_fast(Arithmetic::kBf16)) {
-    return error(Code::kUnsupported,
-                 "--precision bf16: this processor or --isa has no bf16 products",
-                 "use --precision fp32");
+    return error(
+        Code::kUnsupported,
+        "--precision bf16: this processor or --isa has no bf16 products faster than those of f32",
+        "use --precision fp32");
   }
   if (!targets.empty()) lora.targets = split(targets, ',');
   return {};

@@ -3,7 +3,9 @@
 
 #include <array>
 #include <atomic>
+#include <utility>
 
+#include "base/cpu.h"
 #include "base/strings.h"
 #include "kernels/kernel_table.h"
 
@@ -13,10 +15,12 @@ namespace {
 // From the plainest to the fastest.
 std::vector<const KernelTable*> available() {
   std::vector<const KernelTable*> tables;
+  const KernelTable* vnni = avx512_vnni_kernels();
+  const KernelTable* fastest = avx512_vnni_bf16_kernels();
+  if (!cpu_features().fast_bf16) std::swap(vnni, fastest);
   for (const KernelTable* table :
-       {reference_kernels(), avx2_kernels(), avx_vnni_kernels(), avx512_kernels(),
-        avx512_vnni_kernels(), avx512_vnni_bf16_kernels(), neon_kernels(), neon_dotprod_kernels(),
-        neon_i8mm_kernels()}) {
+       {reference_kernels(), avx2_kernels(), avx_vnni_kernels(), avx512_kernels(), vnni, fastest,
+        neon_kernels(), neon_dotprod_kernels(), neon_i8mm_kernels()}) {
     if (table != nullptr) tables.push_back(table);
   }
   return tables;

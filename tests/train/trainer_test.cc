@@ -7,7 +7,7 @@
 
 #include <limits>
 
-#include "kernels/dot_matrix.h"
+#include "kernels/precision.h"
 #include "train/golden_train.h"
 #include "train/thread_team.h"
 
@@ -202,7 +202,6 @@ TEST(Trainer, AnErrorOfOneMemberIsThatOfAll) {
 }
 
 TEST(Trainer, Bf16StaysCloseToF32) {
-  if (!is_fast(Arithmetic::kBf16)) GTEST_SKIP() << "no bf16 products here";
   ThreadPool pool(2);
   Team alone;
   const Qwen2 model = golden_model(pool);
