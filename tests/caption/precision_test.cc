@@ -8,6 +8,7 @@
 
 #include "caption/engine.h"
 #include "image/decode.h"
+#include "kernels/dot_matrix.h"
 #include "kernels/table.h"
 #include "support/files.h"
 #include "support/test_length.h"
@@ -69,10 +70,11 @@ TEST(Precision, CaptionsOfTheFastPaths) {
         "%s: the same as in f32: %zu of 12 with the tower that auto chooses, %zu with the decoder "
         "in int8 too\n",
         isa.c_str(), tower, both);
-    // Measured 10 or 11, and 8 to 10, by instruction set: where the demo is torn between two words,
-    // any rounding decides.
-    EXPECT_GE(tower, 10U) << isa;
-    EXPECT_GE(both, 8U) << isa;
+    // Measured 11 and 9 where an int8 tower has layers at bf16, else 10 and 8 to 10: where the demo
+    // is torn between two words, any rounding decides.
+    const bool has_bf16 = is_fast(Arithmetic::kBf16);
+    EXPECT_GE(tower, has_bf16 ? 11U : 10U) << isa;
+    EXPECT_GE(both, has_bf16 ? 9U : 8U) << isa;
   }
 }
 
