@@ -111,7 +111,12 @@ class ForwardPass {
       if (const auto* attention = std::get_if<SelfAttention>(&blocks[i].mixer)) {
         attend(block_name, *attention);
       } else {
-        mix(block_name, std::get<RepMixer>(blocks[i].mixer));
+        const RepMixer& mixer = std::get<RepMixer>(blocks[i].mixer);
+        if (!sink_) {
+          mix_and_feed_forward(mixer.conv, blocks[i].ffn);
+          continue;
+        }
+        mix(block_name, mixer);
       }
       feed_forward(block_name, blocks[i].ffn);
       show(block_name, x_);
@@ -184,6 +189,19 @@ class ForwardPass {
       sink_(name + ".token_mixer", height_, width_, channels_, qkv);
     }
     linear(mixed, layer.proj, x_.data(), residual(layer.layer_scale));
+  }
+
+  void mix_and_feed_forward(const DepthwiseConvolution& mixer, const ConvFfn& ffn) {
+    const Epilogue epilogue{.bias = ffn.fc2.bias.data(), .scale = ffn.layer_scale.data()};
+    std::visit(
+        [&](const auto& fc1) {
+          using Packed = std::decay_t<decltype(fc1)>;  // both layers are packed alike
+          mixed_conv_mlp(pool_, x_.data(), height_, width_, mixer, ffn.conv, fc1,
+                         ffn.fc1.bias.data(), std::get<Packed>(ffn.fc2.weights), spare_.data(),
+                         epilogue);
+        },
+        ffn.fc1.weights);
+    std::swap(x_, spare_);
   }
 
   // x = x + layer_scale * fc2(gelu(fc1(conv(x))))
