@@ -76,7 +76,8 @@ struct DotProduct {
 };
 
 struct DotTable {
-  // Whether products at this width have instructions of their own and so are faster than at f32.
+  // Whether the set has instructions for products at this width. Where they are slower than at f32
+  // (bf16 on Intel) it is not the default.
   bool fast_int8;
   bool fast_bf16;
   // A group of a row as codes; the caller has room for whole words.
