@@ -9,6 +9,7 @@ import argparse
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from kinds import KINDS
 from model import greedy
 from reference import DEMO, Reference
 
+NEAR = 1 / 16                   # of a picture's width
 HEADING = re.compile(r"^([1-7])\. (.+?) – (.*)$")
 NAMES = {}
 for kind in KINDS:
@@ -111,12 +113,33 @@ def percent(graphs, texts):
     return {row: 100 * hit / max(1, chance) for row, (hit, chance) in total.items()}
 
 
+def print_misses(graphs, texts):
+    """Where the first rows go wrong: kinds, places, and positions by how near the border of a third the main object is."""
+    kinds, places, near = Counter(), Counter(), {True: [0, 0], False: [0, 0]}
+    for graph, text in zip(graphs, texts):
+        main, hits = graph["objects"][0], score(graph, text)
+        kinds[main["kind"]] += not hits["main object named"][0]
+        told = only(scenes.PLACES, (sections(text) or [""] * 7)[4])
+        places[f"{graph['place']} called {told}"] += told != graph["place"]
+        middle = (main["box"][0] + main["box"][2]) / 2
+        row = near[min(abs(middle - 1 / 3), abs(middle - 2 / 3)) < NEAR]
+        row[0] += hits["position right"][0]
+        row[1] += 1
+    every = Counter(graph["objects"][0]["kind"] for graph in graphs)
+    print("main object missed:", ", ".join(f"{kind} {n} of {every[kind]}" for kind, n in kinds.most_common(10)), f"; {kinds.total()} in all")
+    print("place missed:", ", ".join(f"{pair} {n}" for pair, n in places.most_common(4)), f"; {places.total()} in all")
+    for close, (right, count) in near.items():
+        print(f"position right, main object {'less' if close else 'more'} than {NEAR} of the width from a third's border: "
+              f"{100 * right / max(1, count):.1f} % of {count}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fastvlm-demo")
     parser.add_argument("--model", type=Path, default=DEMO)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--show", type=int, default=0, help="print this many captions")
+    parser.add_argument("--misses", action="store_true", help="print where the first rows go wrong")
     parser.add_argument("--quick", action="store_true", help="unseen drawings only, no baseline")
     args = parser.parse_args()
     dataset.render_all(args.work, 0)
@@ -131,6 +154,9 @@ def main():
         for graph, text in list(zip(graphs, texts))[:args.show]:
             print(json.dumps({"place": graph["place"], "time": graph["time"], "weather": graph["weather"],
                               "objects": [(o["kind"], o["count"], o["third"], o["relation"]) for o in graph["objects"]]}), text, sep="\n")
+        if args.misses:
+            print(title)
+            print_misses(graphs, texts)
         if args.quick:
             break
         if split == "test":
