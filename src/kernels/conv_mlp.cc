@@ -26,7 +26,7 @@ int64_t tile_rows(int64_t height, int64_t width, int team) {
 constexpr int64_t kRowsAhead = 8;
 constexpr int64_t kSharesAThread = 2;
 
-// The two linear layers, packed alike, and what follows them.
+// The two linear layers, packed alike.
 template <typename Weights>
 struct Mlp {
   const Weights& fc1;

@@ -191,16 +191,21 @@ class ForwardPass {
     linear(mixed, layer.proj, x_.data(), residual(layer.layer_scale));
   }
 
-  void mix_and_feed_forward(const DepthwiseConvolution& mixer, const ConvFfn& ffn) {
-    const Epilogue epilogue{.bias = ffn.fc2.bias.data(), .scale = ffn.layer_scale.data()};
+  // Calls fn(fc1, fc2) with the weights of both layers, which are packed alike.
+  template <typename Function>
+  static void with_layers(const ConvFfn& ffn, const Function& fn) {
     std::visit(
-        [&](const auto& fc1) {
-          using Packed = std::decay_t<decltype(fc1)>;  // both layers are packed alike
-          mixed_conv_mlp(pool_, x_.data(), height_, width_, mixer, ffn.conv, fc1,
-                         ffn.fc1.bias.data(), std::get<Packed>(ffn.fc2.weights), spare_.data(),
-                         epilogue);
-        },
+        [&](const auto& fc1) { fn(fc1, std::get<std::decay_t<decltype(fc1)>>(ffn.fc2.weights)); },
         ffn.fc1.weights);
+  }
+
+  // mix() and feed_forward() at once, where nobody looks in between.
+  void mix_and_feed_forward(const DepthwiseConvolution& mixer, const ConvFfn& ffn) {
+    with_layers(ffn, [&](const auto& fc1, const auto& fc2) {
+      mixed_conv_mlp(pool_, x_.data(), height_, width_, mixer, ffn.conv, fc1, ffn.fc1.bias.data(),
+                     fc2, spare_.data(),
+                     {.bias = ffn.fc2.bias.data(), .scale = ffn.layer_scale.data()});
+    });
     std::swap(x_, spare_);
   }
 
@@ -208,13 +213,10 @@ class ForwardPass {
   void feed_forward(const std::string& name, const ConvFfn& ffn) {
     const auto run = [&](float* y, Epilogue epilogue) {
       epilogue.bias = ffn.fc2.bias.data();
-      std::visit(
-          [&](const auto& fc1) {
-            using Packed = std::decay_t<decltype(fc1)>;  // both layers are packed alike
-            conv_mlp(pool_, x_.data(), height_, width_, ffn.conv, fc1, ffn.fc1.bias.data(),
-                     std::get<Packed>(ffn.fc2.weights), y, epilogue);
-          },
-          ffn.fc1.weights);
+      with_layers(ffn, [&](const auto& fc1, const auto& fc2) {
+        conv_mlp(pool_, x_.data(), height_, width_, ffn.conv, fc1, ffn.fc1.bias.data(), fc2, y,
+                 epilogue);
+      });
     };
     if (sink_) {
       run(spare_.data(), {});
