@@ -22,7 +22,7 @@ endfunction()
 # once. To come after the target's warnings: a local name may be that of another file. FASTVLM_PCH=OFF compiles each by itself.
 function(fastvlm_compile_together target)
   if(FASTVLM_PCH)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${FASTVLM_TOGETHER})
     target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)
   endif()
 endfunction()

@@ -34,7 +34,7 @@ bool says_nothing(uint32_t code) {
   });
 }
 
-bool is_blank(char c) {
+bool is_white_space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
@@ -89,7 +89,7 @@ size_t clean_length(std::span<const std::string_view> pieces) {
     if (!word || !ends_with_whole_character(text)) continue;
     whole = kept;
     const bool last = kept == pieces.size();
-    const bool word_ends = !last && !pieces[kept].empty() && is_blank(pieces[kept].front());
+    const bool word_ends = !last && !pieces[kept].empty() && is_white_space(pieces[kept].front());
     if (word_ends) words = kept;
     if (text.back() == '\n' || (ends_sentence(text) && (last || word_ends))) sentences = kept;
   }

@@ -6,7 +6,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr std::string_view kHead =
+constexpr std::string_view kPacketHead =
     "<?xpacket begin=\"\xEF\xBB\xBF\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n"
     "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\" x:xmptk=\"fastvlm\">\n"
     " <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n"
@@ -14,7 +14,7 @@ constexpr std::string_view kHead =
     "   <dc:description>\n"
     "    <rdf:Alt>\n"
     "     <rdf:li xml:lang=\"x-default\">";
-constexpr std::string_view kTail =
+constexpr std::string_view kPacketTail =
     "</rdf:li>\n"
     "    </rdf:Alt>\n"
     "   </dc:description>\n"
@@ -50,11 +50,11 @@ std::string escaped(std::string_view text) {
 }  // namespace
 
 std::string xmp_packet(std::string_view description) {
-  return cat(kHead, escaped(description), kTail);
+  return cat(kPacketHead, escaped(description), kPacketTail);
 }
 
 bool is_our_xmp(std::string_view file) {
-  return file.starts_with(kHead) && file.ends_with(kTail);
+  return file.starts_with(kPacketHead) && file.ends_with(kPacketTail);
 }
 
 }  // namespace fastvlm

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kThumbnailWidth = 220;
+constexpr int kReportThumbnailWidth = 220;
 
 }  // namespace
 
@@ -24,7 +24,7 @@ std::string html_report(const Evaluation& evaluation, const std::filesystem::pat
     const EvaluatedImage& image = evaluation.set.images[i];
     data["images"][i]["references"] = image.references;
     if (pictures.empty()) continue;
-    std::string picture = thumbnail(picture_file(pictures, image.name()), kThumbnailWidth);
+    std::string picture = thumbnail(picture_file(pictures, image.name()), kReportThumbnailWidth);
     if (!picture.empty()) data["images"][i]["picture"] = std::move(picture);
   }
   std::string page(report_page_text());

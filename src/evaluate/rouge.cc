@@ -8,7 +8,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr double kBeta = 1.2;
+constexpr double kRougeBeta = 1.2;
 
 size_t longest_common_subsequence(const std::vector<std::string>& a,
                                   const std::vector<std::string>& b) {
@@ -35,7 +35,7 @@ double score(const TokenizedImage& image) {
     recall = std::max(recall, common / static_cast<double>(reference.size()));
   }
   if (precision == 0 || recall == 0) return 0;
-  constexpr double kBetaSquared = kBeta * kBeta;
+  constexpr double kBetaSquared = kRougeBeta * kRougeBeta;
   return ((1 + kBetaSquared) * precision * recall) / (recall + kBetaSquared * precision);
 }
 

@@ -10,8 +10,7 @@
 namespace fastvlm {
 namespace {
 
-constexpr size_t kMostClasses = 100'000;  // the largest published detectors have some 20,000
-constexpr char kTake[] = "export the detector again";
+constexpr char kExportDetector[] = "export the detector again";
 
 void append_utf8(uint32_t code, std::string& out) {
   const auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
@@ -137,7 +136,7 @@ Result<std::vector<std::string>> dense_names(const std::map<int64_t, std::string
     if (id != static_cast<int64_t>(names.size())) {
       return error(Code::kInvalid,
                    cat(where, ": expected a name for class ", names.size(), ", found one for ", id),
-                   kTake);
+                   kExportDetector);
     }
     names.push_back(name);
   }
@@ -152,7 +151,7 @@ Result<std::vector<std::string>> parse_python_names(std::string_view text, std::
   const auto wrong = [&](const char* expected) {
     return error(Code::kInvalid,
                  cat(where, ": expected ", expected, " at byte ", text.size() - reader.left()),
-                 kTake);
+                 kExportDetector);
   };
   if (!dict && !list) return wrong("a dict or list of names");
   std::map<int64_t, std::string> by_id;

@@ -3,6 +3,7 @@
 // Internal to formats/.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,6 +12,8 @@
 #include "base/result.h"
 
 namespace fastvlm {
+
+inline constexpr size_t kMostClasses = 100'000;  // the largest published detectors have some 20,000
 
 // "{0: 'person', 1: \"driver's mate\"}" or "['person', 'car']" -> names by class id. Nothing else
 // of Python's literals is understood: an error that begins with `where`.

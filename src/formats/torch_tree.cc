@@ -22,8 +22,7 @@ constexpr int kMostDepth = 64;            // modules within modules; Ultralytics
 constexpr size_t kMostModules = 100'000;  // visits; a YOLO11x has some 800
 constexpr size_t kMostVisits = 10'000'000;
 constexpr size_t kMostTorchDimensions = 8;
-constexpr size_t kMostClasses = 100'000;
-constexpr int64_t kMostElements = int64_t{1} << 28;  // of all tensors together: 1 GiB as f32
+constexpr int64_t kMostWeights = int64_t{1} << 28;  // of all tensors together: 1 GiB as f32
 
 enum class StorageType { kF32, kF16, kBF16, kInteger };
 
@@ -198,8 +197,8 @@ class TreeReader {
     FASTVLM_ASSIGN(const Layout layout, layout_of(pickle_.at(tensor->items[1]), name));
     if (layout.storage.type == StorageType::kInteger) return {};  // num_batches_tracked
     elements_ += layout.elements;
-    if (elements_ > kMostElements) {
-      return error(Code::kLimit, cat(label_, ": holds more than ", kMostElements, " weights"),
+    if (elements_ > kMostWeights) {
+      return error(Code::kLimit, cat(label_, ": holds more than ", kMostWeights, " weights"),
                    kOtherDetectorFile);
     }
     auto storage = read_storages_.find(layout.key);

@@ -18,7 +18,7 @@ using testing::IsEmpty;
 
 const std::vector<std::string> kModels = {"vlm/hd_tied", "vlm/s0_untied"};
 
-std::string fault(const fs::path& folder, const CheckpointOptions& options = {}) {
+std::string checkpoint_fault(const fs::path& folder, const CheckpointOptions& options = {}) {
   const auto checkpoint = Checkpoint::open(folder, options);
   if (checkpoint.ok()) return "no error";
   EXPECT_FALSE(checkpoint.status().hint.empty()) << checkpoint.status().message;
@@ -186,9 +186,9 @@ TEST(Checkpoint, TowerFromItsOwnFile) {
 TEST(Checkpoint, TowersThatDoNotFit) {
   const test::TemporaryFolder folder;
   const fs::path golden = test::golden("vlm/hd_tied");
-  EXPECT_THAT(fault(golden, {folder / "none.safetensors"}), HasSubstr("no such file"));
-  EXPECT_THAT(fault(golden, {folder / "mobileclip_s0.pt"}), HasSubstr("container"));
-  EXPECT_THAT(fault(golden, {test::golden("quant/golden_quant.safetensors")}),
+  EXPECT_THAT(checkpoint_fault(golden, {folder / "none.safetensors"}), HasSubstr("no such file"));
+  EXPECT_THAT(checkpoint_fault(golden, {folder / "mobileclip_s0.pt"}), HasSubstr("container"));
+  EXPECT_THAT(checkpoint_fault(golden, {test::golden("quant/golden_quant.safetensors")}),
               HasSubstr("holds no FastViT tower"));
   Spoiled narrow;
   narrow.drop("model.embed");
@@ -196,7 +196,7 @@ TEST(Checkpoint, TowersThatDoNotFit) {
   test::OwnedTensor& last = narrow.tensor(test::kLlavaTower + "conv_exp.reparam_conv.weight");
   last.shape[0] /= 2;
   last.bytes.resize(last.bytes.size() / 2);
-  EXPECT_THAT(fault(golden, {narrow.written() / "model.safetensors"}),
+  EXPECT_THAT(checkpoint_fault(golden, {narrow.written() / "model.safetensors"}),
               HasSubstr("takes tokens of width 256, "));
 }
 
@@ -235,7 +235,7 @@ TEST(Checkpoint, HeadAndFlag) {
 
   Spoiled absent("vlm/s0_untied");
   absent.drop("lm_head");
-  EXPECT_THAT(fault(absent.written()), HasSubstr("tie_word_embeddings is false"));
+  EXPECT_THAT(checkpoint_fault(absent.written()), HasSubstr("tie_word_embeddings is false"));
   absent.config.erase("tie_word_embeddings");  // without the flag, presence decides
   checkpoint = Checkpoint::open(absent.written());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message;
@@ -249,7 +249,7 @@ TEST(Checkpoint, ConfigAndTensorsThatDisagree) {
   const auto with_config = [](const char* key, const nlohmann::json& value) {
     Spoiled spoiled;
     spoiled.config[key] = value;
-    return fault(spoiled.written());
+    return checkpoint_fault(spoiled.written());
   };
   EXPECT_THAT(with_config("num_hidden_layers", 3),
               HasSubstr("`model.layers.2.self_attn.q_proj.weight` is missing; "));
@@ -292,12 +292,12 @@ TEST(Checkpoint, TensorsThatDoNotBelong) {
   Spoiled foreign;
   foreign.tensors.push_back(foreign.tensor("model.norm.weight"));
   foreign.tensors.back().name = "model.layers.0.self_attn.q_norm.weight";
-  EXPECT_THAT(fault(foreign.written()), HasSubstr("is no part of a Qwen2 decoder"));
+  EXPECT_THAT(checkpoint_fault(foreign.written()), HasSubstr("is no part of a Qwen2 decoder"));
 
   Spoiled twice;
   twice.tensors.push_back(twice.tensor("model.norm.weight"));
   twice.tensors.back().name = "language_model.model.norm.weight";
-  EXPECT_THAT(fault(twice.written()), HasSubstr("are both `model.norm.weight`"));
+  EXPECT_THAT(checkpoint_fault(twice.written()), HasSubstr("are both `model.norm.weight`"));
 
   Spoiled extra;
   extra.tensors.push_back(extra.tensor("model.norm.weight"));
@@ -309,51 +309,57 @@ TEST(Checkpoint, TensorsThatDoNotBelong) {
   Spoiled tower;
   tower.drop("model.embed");
   tower.drop("model.layers");
-  EXPECT_THAT(fault(tower.written()), HasSubstr("holds no decoder"));
+  EXPECT_THAT(checkpoint_fault(tower.written()), HasSubstr("holds no decoder"));
 }
 
 TEST(Checkpoint, QuantizedTensorsThatDoNotFit) {
   const std::string base = "language_model.model.embed_tokens.";
   Spoiled no_key("vlm/hd_tied", true);
   no_key.config.erase("quantization");
-  EXPECT_THAT(fault(no_key.written()), HasSubstr("has no key `quantization`"));
+  EXPECT_THAT(checkpoint_fault(no_key.written()), HasSubstr("has no key `quantization`"));
   Spoiled no_biases("vlm/hd_tied", true);
   no_biases.drop(base + "biases");
-  EXPECT_THAT(fault(no_biases.written()), HasSubstr("also needs its .biases"));
+  EXPECT_THAT(checkpoint_fault(no_biases.written()), HasSubstr("also needs its .biases"));
   Spoiled other_bits("vlm/hd_tied", true);
   other_bits.config["quantization"]["bits"] = 8;
-  EXPECT_THAT(fault(other_bits.written()), HasSubstr("do not fit bits 8 and group_size 64"));
+  EXPECT_THAT(checkpoint_fault(other_bits.written()),
+              HasSubstr("do not fit bits 8 and group_size 64"));
   Spoiled other_group("vlm/hd_tied", true);
   other_group.config["quantization"]["group_size"] = 128;
-  EXPECT_THAT(fault(other_group.written()), HasSubstr("do not fit bits 4 and group_size 128"));
+  EXPECT_THAT(checkpoint_fault(other_group.written()),
+              HasSubstr("do not fit bits 4 and group_size 128"));
   Spoiled scales("vlm/hd_tied", true);
   scales.tensor(base + "scales").shape = {256, 4};
-  EXPECT_THAT(fault(scales.written()), HasSubstr("does not go with scales [256, 4]"));
+  EXPECT_THAT(checkpoint_fault(scales.written()), HasSubstr("does not go with scales [256, 4]"));
   Spoiled type("vlm/hd_tied", true);
   type.tensor(base + "weight").dtype = DType::kI32;
-  EXPECT_THAT(fault(type.written()), HasSubstr("expected U32 [rows, words]"));
+  EXPECT_THAT(checkpoint_fault(type.written()), HasSubstr("expected U32 [rows, words]"));
   Spoiled lone("vlm/hd_tied", true);
   lone.drop(base + "scales");
-  EXPECT_THAT(fault(lone.written()), HasSubstr("also needs its .scales"));
+  EXPECT_THAT(checkpoint_fault(lone.written()), HasSubstr("also needs its .scales"));
 }
 
 TEST(Checkpoint, FoldersWithoutUsableWeights) {
   const test::TemporaryFolder folder;
-  EXPECT_THAT(fault(folder / "none"), HasSubstr("no such folder"));
-  EXPECT_THAT(fault(folder.path()), HasSubstr("no weights: expected model.safetensors"));
+  EXPECT_THAT(checkpoint_fault(folder / "none"), HasSubstr("no such folder"));
+  EXPECT_THAT(checkpoint_fault(folder.path()), HasSubstr("no weights: expected model.safetensors"));
   std::ofstream(folder / "pytorch_model.bin") << "x";
-  EXPECT_THAT(fault(folder.path()), HasSubstr("pytorch_model.bin: weights in this container"));
-  EXPECT_THAT(fault(folder / "pytorch_model.bin"), HasSubstr("expected a checkpoint folder"));
+  EXPECT_THAT(checkpoint_fault(folder.path()),
+              HasSubstr("pytorch_model.bin: weights in this container"));
+  EXPECT_THAT(checkpoint_fault(folder / "pytorch_model.bin"),
+              HasSubstr("expected a checkpoint folder"));
   std::ofstream(folder / "adapter_model.safetensors") << "x";
-  EXPECT_THAT(fault(folder.path()), HasSubstr("is an adapter"));
+  EXPECT_THAT(checkpoint_fault(folder.path()), HasSubstr("is an adapter"));
   fs::copy(test::golden("vlm/hd_tied/model.safetensors"), folder / "a.safetensors");
-  EXPECT_THAT(fault(folder.path()), HasSubstr("config.json: no such file"));
+  EXPECT_THAT(checkpoint_fault(folder.path()), HasSubstr("config.json: no such file"));
   fs::copy(test::golden("vlm/hd_tied/config.json"), folder / "config.json");
-  EXPECT_EQ(fault(folder.path()), "no error");
+  EXPECT_EQ(checkpoint_fault(folder.path()), "no error");
   fs::copy(folder / "a.safetensors", folder / "b.safetensors");
-  EXPECT_THAT(fault(folder.path()), HasSubstr("2 safetensors files and no model.safetensors"));
+  EXPECT_THAT(checkpoint_fault(folder.path()),
+              HasSubstr("2 safetensors files and no model.safetensors"));
   std::ofstream(folder / "model.safetensors") << "version https://git-lfs.github.com/spec/v1\n";
-  EXPECT_THAT(fault(folder.path()), HasSubstr("model.safetensors: is a Git LFS pointer"));
+  EXPECT_THAT(checkpoint_fault(folder.path()),
+              HasSubstr("model.safetensors: is a Git LFS pointer"));
 }
 
 TEST(Checkpoint, ShardsAndTheirIndex) {
@@ -365,7 +371,7 @@ TEST(Checkpoint, ShardsAndTheirIndex) {
     nlohmann::json changed = index;
     changed["weight_map"]["model.norm.weight"] = name;
     test::write_json(all / "model.safetensors.index.json", changed);
-    return fault(all);
+    return checkpoint_fault(all);
   };
   for (const nlohmann::json& name : std::vector<nlohmann::json>{"../x.safetensors", "/etc/passwd",
                                                                 "..", "", "a/b", 3, nullptr}) {
@@ -378,14 +384,16 @@ TEST(Checkpoint, ShardsAndTheirIndex) {
   EXPECT_THAT(with_shard(home == first ? second : first),
               HasSubstr("`model.norm.weight` is missing; model.safetensors.index.json says"));
   test::write_json(all / "model.safetensors.index.json", {{"weight_map", {}}});
-  EXPECT_THAT(fault(all), HasSubstr("key `weight_map` is missing"));
+  EXPECT_THAT(checkpoint_fault(all), HasSubstr("key `weight_map` is missing"));
 
   fs::remove(all / "model.safetensors.index.json");
-  EXPECT_EQ(fault(all), "no error");  // a series that is complete needs no index
+  EXPECT_EQ(checkpoint_fault(all), "no error");  // a series that is complete needs no index
   fs::remove(all / second);
-  EXPECT_THAT(fault(all), HasSubstr(second + ": no such file; 1 of 2 weight files are there"));
+  EXPECT_THAT(checkpoint_fault(all),
+              HasSubstr(second + ": no such file; 1 of 2 weight files are there"));
   test::write_json(all / "model.safetensors.index.json", index);
-  EXPECT_THAT(fault(all), HasSubstr(second + ": no such file; 1 of 2 weight files are there"));
+  EXPECT_THAT(checkpoint_fault(all),
+              HasSubstr(second + ": no such file; 1 of 2 weight files are there"));
 }
 
 TEST(Checkpoint, ContentHashFollowsTheContents) {

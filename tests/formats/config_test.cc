@@ -39,7 +39,7 @@ json with(const std::string& key, const json& value) {
   return config;
 }
 
-std::string fault(const json& config) {
+std::string config_fault(const json& config) {
   const auto result = read(config);
   if (result.ok()) return "no error";
   EXPECT_FALSE(result.status().hint.empty());
@@ -91,41 +91,46 @@ TEST(Config, NamesMissingKeys) {
                           "num_key_value_heads", "intermediate_size", "vocab_size", "rope_theta"}) {
     json config = half_billion();
     config.erase(key);
-    EXPECT_THAT(fault(config),
+    EXPECT_THAT(config_fault(config),
                 HasSubstr(cat("config.json: key `", key, "` is missing; expected a")));
   }
 }
 
 TEST(Config, NamesWrongValues) {
-  EXPECT_THAT(fault(with("hidden_size", "896")),
+  EXPECT_THAT(config_fault(with("hidden_size", "896")),
               HasSubstr("key `hidden_size`: expected an integer from 1 to 1048576, found \"896\""));
-  EXPECT_THAT(fault(with("hidden_size", -896)), HasSubstr("found -896"));
-  EXPECT_THAT(fault(with("hidden_size", 896.5)), HasSubstr("found 896.5"));
-  EXPECT_THAT(fault(with("vocab_size", 18446744073709551615U)), HasSubstr("key `vocab_size`"));
-  EXPECT_THAT(fault(with("num_key_value_heads", 4)),
+  EXPECT_THAT(config_fault(with("hidden_size", -896)), HasSubstr("found -896"));
+  EXPECT_THAT(config_fault(with("hidden_size", 896.5)), HasSubstr("found 896.5"));
+  EXPECT_THAT(config_fault(with("vocab_size", 18446744073709551615U)),
+              HasSubstr("key `vocab_size`"));
+  EXPECT_THAT(config_fault(with("num_key_value_heads", 4)),
               HasSubstr("num_attention_heads 14 is not a multiple of num_key_value_heads 4"));
-  EXPECT_THAT(fault(with("hidden_size", 900)),
+  EXPECT_THAT(config_fault(with("hidden_size", 900)),
               HasSubstr("hidden_size 900 is not a multiple of num_attention_heads 14"));
-  EXPECT_THAT(fault(with("head_dim", 63)), HasSubstr("head_dim 63 is odd"));
-  EXPECT_THAT(fault(with("tie_word_embeddings", "yes")), HasSubstr("expected true or false"));
-  EXPECT_THAT(fault(with("rope_theta", 0)), HasSubstr("key `rope_theta`: expected a number"));
-  EXPECT_THAT(fault(with("eos_token_id", json::array({1, "x"}))), HasSubstr("key `eos_token_id`"));
-  EXPECT_THAT(fault(with("mm_vision_tower", 3)), HasSubstr("expected a text, found 3"));
+  EXPECT_THAT(config_fault(with("head_dim", 63)), HasSubstr("head_dim 63 is odd"));
+  EXPECT_THAT(config_fault(with("tie_word_embeddings", "yes")),
+              HasSubstr("expected true or false"));
+  EXPECT_THAT(config_fault(with("rope_theta", 0)),
+              HasSubstr("key `rope_theta`: expected a number"));
+  EXPECT_THAT(config_fault(with("eos_token_id", json::array({1, "x"}))),
+              HasSubstr("key `eos_token_id`"));
+  EXPECT_THAT(config_fault(with("mm_vision_tower", 3)), HasSubstr("expected a text, found 3"));
 }
 
 TEST(Config, RefusesWhatTheDecoderDoesNotCompute) {
-  EXPECT_THAT(fault(with("use_sliding_window", true)),
+  EXPECT_THAT(config_fault(with("use_sliding_window", true)),
               HasSubstr("key `use_sliding_window`: true is not supported; expected false"));
-  EXPECT_EQ(fault(with("use_sliding_window", false)), "no error");
-  EXPECT_THAT(fault(with("rope_scaling", {{"type", "yarn"}, {"factor", 4.0}})),
+  EXPECT_EQ(config_fault(with("use_sliding_window", false)), "no error");
+  EXPECT_THAT(config_fault(with("rope_scaling", {{"type", "yarn"}, {"factor", 4.0}})),
               HasSubstr("key `rope_scaling`: \"yarn\" is not supported; expected no scaling"));
-  EXPECT_EQ(fault(with("rope_scaling", nullptr)), "no error");
-  EXPECT_THAT(fault(with("layer_types", {"full_attention", "sliding_attention"})),
+  EXPECT_EQ(config_fault(with("rope_scaling", nullptr)), "no error");
+  EXPECT_THAT(config_fault(with("layer_types", {"full_attention", "sliding_attention"})),
               HasSubstr("key `layer_types`: \"sliding_attention\""));
-  EXPECT_THAT(fault(with("hidden_act", "gelu")), HasSubstr("expected silu"));
-  EXPECT_THAT(fault(with("mm_projector_type", "linear")), HasSubstr("expected mlp2x_gelu"));
-  EXPECT_THAT(fault(with("image_aspect_ratio", "anyres")), HasSubstr("anyres is not supported"));
-  EXPECT_THAT(fault(with("mm_use_im_start_end", true)), HasSubstr("mm_use_im_start_end"));
+  EXPECT_THAT(config_fault(with("hidden_act", "gelu")), HasSubstr("expected silu"));
+  EXPECT_THAT(config_fault(with("mm_projector_type", "linear")), HasSubstr("expected mlp2x_gelu"));
+  EXPECT_THAT(config_fault(with("image_aspect_ratio", "anyres")),
+              HasSubstr("anyres is not supported"));
+  EXPECT_THAT(config_fault(with("mm_use_im_start_end", true)), HasSubstr("mm_use_im_start_end"));
 }
 
 TEST(Config, Quantization) {
@@ -140,16 +145,17 @@ TEST(Config, Quantization) {
   EXPECT_EQ(other->quantization->group_size, 32);
   EXPECT_TRUE(other->quantization->mixed);
   EXPECT_THAT(
-      fault(with("quantization", {{"group_size", 64}, {"bits", 5}})),
+      config_fault(with("quantization", {{"group_size", 64}, {"bits", 5}})),
       HasSubstr("config.json: quantization: key `bits`: expected 2, 3, 4, 6 or 8, found 5"));
-  EXPECT_THAT(fault(with("quantization", {{"group_size", 48}, {"bits", 4}})),
+  EXPECT_THAT(config_fault(with("quantization", {{"group_size", 48}, {"bits", 4}})),
               HasSubstr("key `group_size`: expected 32, 64 or 128, found 48"));
-  EXPECT_THAT(fault(with("quantization", {{"group_size", 64}})),
+  EXPECT_THAT(config_fault(with("quantization", {{"group_size", 64}})),
               HasSubstr("key `bits` is missing"));
-  EXPECT_THAT(fault(with("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}})),
+  EXPECT_THAT(config_fault(with("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}})),
               HasSubstr("\"gptq\" is not supported; expected MLX affine quantisation"));
-  EXPECT_THAT(fault(with("quantization", {{"group_size", 32}, {"bits", 4}, {"mode", "mxfp4"}})),
-              HasSubstr("mxfp4 is not supported"));
+  EXPECT_THAT(
+      config_fault(with("quantization", {{"group_size", 32}, {"bits", 4}, {"mode", "mxfp4"}})),
+      HasSubstr("mxfp4 is not supported"));
 }
 
 TEST(Config, WhereGenerationStops) {

@@ -18,7 +18,7 @@ using test::ProtoWriter;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-DetectorWeights small_detector() {
+DetectorWeights onnx_detector() {
   DetectorWeights weights;
   weights.tensors["model.0.conv.weight"] = {{4, 3, 3, 3}, numbers(108, 0)};
   weights.tensors["model.0.conv.bias"] = {{4}, numbers(4, 7)};
@@ -28,12 +28,12 @@ DetectorWeights small_detector() {
   return weights;
 }
 
-Result<DetectorWeights> parse(const std::string& file) {
+Result<DetectorWeights> parse_onnx(const std::string& file) {
   return parse_onnx_weights(std::as_bytes(std::span(file)), "x.onnx");
 }
 
-std::string fault_of(const std::string& file) {
-  const auto weights = parse(file);
+std::string onnx_fault(const std::string& file) {
+  const auto weights = parse_onnx(file);
   if (weights.ok()) return "no error";
   EXPECT_FALSE(weights.status().hint.empty()) << weights.status().message;
   EXPECT_EQ(weights.status().message.find('\n'), std::string::npos);
@@ -64,7 +64,7 @@ TEST(OnnxWeights, ReadsWhatTorchOnnxWrote) {
 
 TEST(OnnxWeights, ReadsBothWidthsAndFindsRenamedTensors) {
   const test::TemporaryFolder folder;
-  const DetectorWeights written = small_detector();
+  const DetectorWeights written = onnx_detector();
   for (const OnnxOptions& options : {OnnxOptions{}, OnnxOptions{true, false},
                                      OnnxOptions{false, true}, OnnxOptions{true, true}}) {
     test::write_onnx(written, folder / "best.pt", options);
@@ -81,33 +81,34 @@ TEST(OnnxWeights, ReadsBothWidthsAndFindsRenamedTensors) {
 
 TEST(OnnxWeights, ReadsNumbersOutsideOfRawData) {
   const std::string two_floats("\0\0\x80\x3f\0\0\0\xc0", 8);
-  const auto packed = parse(with_tensor(tensor({2}, 1).bytes(4, two_floats)));
+  const auto packed = parse_onnx(with_tensor(tensor({2}, 1).bytes(4, two_floats)));
   ASSERT_TRUE(packed.ok()) << packed.status().message;
   EXPECT_THAT(packed->tensors.at("model.0.conv.weight").values, ElementsAre(1, -2));
-  const auto halves = parse(with_tensor(tensor({2}, 10).number(5, 0x3C00).number(5, 0xC000)));
+  const auto halves = parse_onnx(with_tensor(tensor({2}, 10).number(5, 0x3C00).number(5, 0xC000)));
   ASSERT_TRUE(halves.ok()) << halves.status().message;
   EXPECT_THAT(halves->tensors.at("model.0.conv.weight").values, ElementsAre(1, -2));
-  const auto bfloats = parse(with_tensor(tensor({1}, 16).bytes(9, "\xC0\x3F")));
+  const auto bfloats = parse_onnx(with_tensor(tensor({1}, 16).bytes(9, "\xC0\x3F")));
   ASSERT_TRUE(bfloats.ok());
   EXPECT_THAT(bfloats->tensors.at("model.0.conv.weight").values, ElementsAre(1.5F));
 }
 
 TEST(OnnxWeights, RefusesWhatDoesNotFit) {
-  EXPECT_THAT(fault_of(with_tensor(tensor({2}, 1).bytes(9, "1234567"))),
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({2}, 1).bytes(9, "1234567"))),
               HasSubstr("x.onnx: tensor `model.0.conv.weight`: shape [2] takes 2 values, found 1"));
-  EXPECT_THAT(fault_of(with_tensor(tensor({2}, 3).bytes(9, "12"))), HasSubstr("found type 3"));
-  EXPECT_THAT(fault_of(with_tensor(tensor({UINT64_MAX}, 1).bytes(9, "1234"))),
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({2}, 3).bytes(9, "12"))), HasSubstr("found type 3"));
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({UINT64_MAX}, 1).bytes(9, "1234"))),
               HasSubstr("impossible shape [-1]"));
-  EXPECT_THAT(fault_of(with_tensor(tensor({1ULL << 62, 1ULL << 62}, 1).bytes(9, "1234"))),
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({1ULL << 62, 1ULL << 62}, 1).bytes(9, "1234"))),
               HasSubstr("impossible shape"));
-  EXPECT_THAT(fault_of(with_tensor(tensor({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1))), HasSubstr("damaged"));
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1))),
+              HasSubstr("damaged"));
   const std::string elsewhere = ProtoWriter().bytes(1, "location").bytes(2, "x.data").str();
-  EXPECT_THAT(fault_of(with_tensor(tensor({1}, 1).bytes(13, elsewhere).number(14, 1))),
+  EXPECT_THAT(onnx_fault(with_tensor(tensor({1}, 1).bytes(13, elsewhere).number(14, 1))),
               HasSubstr("its data lie in another file"));
-  EXPECT_THAT(fault_of(test::onnx_model("", {{"task", "segment"}})), HasSubstr("task `segment`"));
-  EXPECT_THAT(fault_of(test::onnx_model("", {{"names", "[x for x in y]"}})),
+  EXPECT_THAT(onnx_fault(test::onnx_model("", {{"task", "segment"}})), HasSubstr("task `segment`"));
+  EXPECT_THAT(onnx_fault(test::onnx_model("", {{"names", "[x for x in y]"}})),
               HasSubstr("x.onnx: metadata `names`: expected a name in quotes at byte 1"));
-  EXPECT_THAT(fault_of(ProtoWriter().number(1, 9).str()), HasSubstr("found no graph"));
+  EXPECT_THAT(onnx_fault(ProtoWriter().number(1, 9).str()), HasSubstr("found no graph"));
 }
 
 // Refused before the memory is asked for: as many weights as the file has bytes.
@@ -125,22 +126,22 @@ TEST(OnnxWeights, RefusesOneTensorUnderManyNames) {
     }
     return test::onnx_model(nodes, {});
   };
-  EXPECT_TRUE(parse(named(4)).ok());
-  EXPECT_THAT(fault_of(named(5)), HasSubstr("the same ones again and again"));
-  EXPECT_EQ(parse(named(2000)).status().code, Code::kLimit);
+  EXPECT_TRUE(parse_onnx(named(4)).ok());
+  EXPECT_THAT(onnx_fault(named(5)), HasSubstr("the same ones again and again"));
+  EXPECT_EQ(parse_onnx(named(2000)).status().code, Code::kLimit);
 }
 
 TEST(OnnxWeights, RefusesDamagedFiles) {
-  const std::string whole = test::onnx_detector(small_detector());
-  ASSERT_TRUE(parse(whole).ok());
+  const std::string whole = test::onnx_detector(onnx_detector());
+  ASSERT_TRUE(parse_onnx(whole).ok());
   const size_t graph_end = whole.find("task") - 6;
   for (size_t length = 0; length < graph_end; ++length) {
-    EXPECT_FALSE(parse(whole.substr(0, length)).ok()) << length;
+    EXPECT_FALSE(parse_onnx(whole.substr(0, length)).ok()) << length;
   }
   for (size_t i = 0; i < whole.size(); ++i) {
     std::string changed = whole;
     changed[i] = static_cast<char>(changed[i] ^ 0x81);
-    const auto weights = parse(changed);
+    const auto weights = parse_onnx(changed);
     EXPECT_EQ(weights.ok(), weights.status().message.empty());
   }
 }

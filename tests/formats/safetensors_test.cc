@@ -28,12 +28,12 @@ std::string file_with(const std::string& header, size_t data_bytes) {
   return file;
 }
 
-Result<SafetensorsContents> parse(const std::string& file) {
+Result<SafetensorsContents> parse_file(const std::string& file) {
   return parse_safetensors(std::as_bytes(std::span(file)), "x.safetensors");
 }
 
-std::string fault_of(const std::string& header, size_t data_bytes = 0) {
-  const auto contents = parse(file_with(header, data_bytes));
+std::string header_fault(const std::string& header, size_t data_bytes = 0) {
+  const auto contents = parse_file(file_with(header, data_bytes));
   return contents.ok() ? "no error" : contents.status().message;
 }
 
@@ -43,7 +43,7 @@ TEST(Safetensors, ReadsShapesTypesAndMetadata) {
       R"("a":{"dtype":"F16","shape":[3,1],"data_offsets":[0,6]},)"
       R"("none":{"dtype":"F32","shape":[0,4],"data_offsets":[14,14]}}   )",
       14);
-  const auto contents = parse(file);
+  const auto contents = parse_file(file);
   ASSERT_TRUE(contents.ok()) << contents.status().message;
   EXPECT_EQ(contents->metadata.at("format"), "pt");
   ASSERT_EQ(contents->tensors.size(), 3U);
@@ -57,73 +57,74 @@ TEST(Safetensors, ReadsShapesTypesAndMetadata) {
 }
 
 TEST(Safetensors, RefusesWhatIsNoSafetensorsFile) {
-  EXPECT_THAT(parse("").status().message, HasSubstr("is empty"));
-  EXPECT_THAT(parse("abc").status().message, HasSubstr("has 3 bytes, too few"));
-  EXPECT_THAT(parse("GGUF and what follows").status().message,
+  EXPECT_THAT(parse_file("").status().message, HasSubstr("is empty"));
+  EXPECT_THAT(parse_file("abc").status().message, HasSubstr("has 3 bytes, too few"));
+  EXPECT_THAT(parse_file("GGUF and what follows").status().message,
               HasSubstr("is not a safetensors file"));
-  const auto pointer = parse("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+  const auto pointer =
+      parse_file("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
   EXPECT_THAT(pointer.status().message, HasSubstr("is a Git LFS pointer of 63 bytes"));
   EXPECT_THAT(pointer.status().hint, HasSubstr("git lfs pull"));
-  EXPECT_THAT(parse("<!DOCTYPE html><html>").status().message, HasSubstr("is a web page"));
-  EXPECT_THAT(parse("PK\x03\x04 archive").status().message, HasSubstr("zip archive"));
+  EXPECT_THAT(parse_file("<!DOCTYPE html><html>").status().message, HasSubstr("is a web page"));
+  EXPECT_THAT(parse_file("PK\x03\x04 archive").status().message, HasSubstr("zip archive"));
 }
 
 TEST(Safetensors, RefusesHeadersThatAreWrong) {
-  EXPECT_THAT(fault_of("not json"), HasSubstr("is not a JSON object"));
-  EXPECT_THAT(fault_of("[]"), HasSubstr("is not a JSON object"));
-  EXPECT_THAT(fault_of(""), HasSubstr("is not a JSON object"));
-  EXPECT_THAT(fault_of("{"), HasSubstr("is not valid JSON"));
-  EXPECT_THAT(fault_of("{} x"), HasSubstr("is not valid JSON"));
-  EXPECT_THAT(fault_of(R"({"a":3})"), HasSubstr("has a number at `a`"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8"}})"), HasSubstr("without dtype, shape"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})", 1),
+  EXPECT_THAT(header_fault("not json"), HasSubstr("is not a JSON object"));
+  EXPECT_THAT(header_fault("[]"), HasSubstr("is not a JSON object"));
+  EXPECT_THAT(header_fault(""), HasSubstr("is not a JSON object"));
+  EXPECT_THAT(header_fault("{"), HasSubstr("is not valid JSON"));
+  EXPECT_THAT(header_fault("{} x"), HasSubstr("is not valid JSON"));
+  EXPECT_THAT(header_fault(R"({"a":3})"), HasSubstr("has a number at `a`"));
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8"}})"), HasSubstr("without dtype, shape"));
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})", 1),
               HasSubstr("without dtype, shape and two data_offsets"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", 1),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", 1),
               HasSubstr("a third offset"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1),
               HasSubstr("the negative number -1 at `a`, field `shape`"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}})", 1),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}})", 1),
               HasSubstr("no 64-bit integer"));
   EXPECT_THAT(
-      fault_of(R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})"),
+      header_fault(R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})"),
       HasSubstr("the number 18446744073709551615"));
   EXPECT_THAT(
-      fault_of(R"({"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,1]}})"),
+      header_fault(R"({"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,1]}})"),
       HasSubstr("no 64-bit integer"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})"),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})"),
               HasSubstr("a list at `a`"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":{"x":1},"shape":[1],"data_offsets":[0,1]}})"),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":{"x":1},"shape":[1],"data_offsets":[0,1]}})"),
               HasSubstr("an object at `a`"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})"),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}})"),
               HasSubstr("an unknown field at `a`, field `x`"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
               HasSubstr("the field a second time"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-                       R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                           R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
               HasSubstr("the name a second time at `a`"));
-  EXPECT_THAT(fault_of(std::string(100000, '[')), HasSubstr("is not a JSON object"));
-  EXPECT_THAT(fault_of("{\"a\":" + std::string(100000, '[')), HasSubstr("a list at `a`"));
+  EXPECT_THAT(header_fault(std::string(100000, '[')), HasSubstr("is not a JSON object"));
+  EXPECT_THAT(header_fault("{\"a\":" + std::string(100000, '[')), HasSubstr("a list at `a`"));
 }
 
 TEST(Safetensors, RefusesTensorsThatDoNotFitTheFile) {
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}})", 1),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}})", 1),
               HasSubstr("tensor `a`: dtype `Q4` is not one of"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4),
               HasSubstr("F32 [2] takes 8 bytes, data_offsets say 0 .. 4"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[4,2]}})", 4),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[4,2]}})", 4),
               HasSubstr("data_offsets say 4 .. 2"));
   EXPECT_THAT(
-      fault_of(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})"),
+      header_fault(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})"),
       HasSubstr("impossible shape"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})", 7),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})", 7),
               HasSubstr("ends at byte 8 of the data, the file has 7: it is truncated"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
-                       R"("b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
-                       6),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
+                           R"("b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+                           6),
               HasSubstr("`b` begins at byte 2 of the data, expected 4 (tensors overlap)"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[1,5]}})", 5),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[1,5]}})", 5),
               HasSubstr("(a hole in the data)"));
-  EXPECT_THAT(fault_of(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 6),
+  EXPECT_THAT(header_fault(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", 6),
               HasSubstr("the header describes 4 bytes of data, the file has 6"));
 }
 
@@ -131,10 +132,10 @@ TEST(Safetensors, EveryTruncationIsAnErrorWithANextStep) {
   std::string file = file_with(R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},)"
                                R"("b":{"dtype":"U8","shape":[3],"data_offsets":[16,19]}})",
                                19);
-  ASSERT_TRUE(parse(file).ok());
+  ASSERT_TRUE(parse_file(file).ok());
   while (!file.empty()) {
     file.pop_back();
-    const auto contents = parse(file);
+    const auto contents = parse_file(file);
     ASSERT_FALSE(contents.ok()) << file.size();
     EXPECT_THAT(contents.status().message, HasSubstr("x.safetensors: "));
     EXPECT_FALSE(contents.status().hint.empty());
@@ -148,7 +149,7 @@ TEST(Safetensors, EveryFlippedByteIsReadOrRefused) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string broken = file;
       broken[at] = static_cast<char>(broken[at] ^ (1 << bit));
-      const auto contents = parse(broken);
+      const auto contents = parse_file(broken);
       if (!contents.ok()) continue;
       ASSERT_EQ(contents->tensors.size(), 1U);  // only the name can change
       EXPECT_EQ(contents->tensors.begin()->second.bytes.size(), 16U);

@@ -20,7 +20,7 @@ using test::TorchType;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-DetectorWeights small_detector() {
+DetectorWeights torch_detector() {
   DetectorWeights weights;
   weights.tensors["model.0.conv.weight"] = {{4, 3, 3, 3}, numbers(108, 0)};
   weights.tensors["model.0.bn.running_var"] = {{4}, numbers(4, 7)};
@@ -42,7 +42,7 @@ Result<DetectorWeights> read_pickle(const std::string& pickle) {
   return read_module_tree(std::as_bytes(std::span(pickle)), counting, "x.pt");
 }
 
-std::string fault_of(const std::string& pickle) {
+std::string pickle_fault(const std::string& pickle) {
   const auto weights = read_pickle(pickle);
   if (weights.ok()) return "no error";
   EXPECT_FALSE(weights.status().hint.empty()) << weights.status().message;
@@ -82,7 +82,7 @@ TEST(TorchArchive, ReadsWhatTorchSaveWrote) {
 
 TEST(TorchArchive, ReadsEveryWidthUnderModelAndEma) {
   const test::TemporaryFolder folder;
-  const DetectorWeights written = small_detector();
+  const DetectorWeights written = torch_detector();
   for (const TorchType type : {TorchType::kF32, TorchType::kF16, TorchType::kBF16}) {
     for (const bool ema : {false, true}) {
       const auto path = folder / "best.onnx";  // content counts, not the name
@@ -113,19 +113,19 @@ TEST(TorchArchive, FollowsStridesAndOffsets) {
 }
 
 TEST(TorchArchive, RefusesTensorsThatLeaveTheirStorage) {
-  EXPECT_THAT(fault_of(one_tensor(20, 9, {2, 6}, {6, 1})),
+  EXPECT_THAT(pickle_fault(one_tensor(20, 9, {2, 6}, {6, 1})),
               HasSubstr("x.pt: tensor `a`: size [2, 6], stride [6, 1], offset 9 reach beyond its "
                         "storage of 20 elements"));
-  EXPECT_THAT(fault_of(one_tensor(20, 0, {21}, {0})), HasSubstr("reach beyond"));
-  EXPECT_THAT(fault_of(one_tensor(20, 0, {2}, {INT64_MAX})), HasSubstr("reach beyond"));
-  EXPECT_THAT(fault_of(one_tensor(20, 0, {INT64_MAX, INT64_MAX}, {1, 1})),
+  EXPECT_THAT(pickle_fault(one_tensor(20, 0, {21}, {0})), HasSubstr("reach beyond"));
+  EXPECT_THAT(pickle_fault(one_tensor(20, 0, {2}, {INT64_MAX})), HasSubstr("reach beyond"));
+  EXPECT_THAT(pickle_fault(one_tensor(20, 0, {INT64_MAX, INT64_MAX}, {1, 1})),
               HasSubstr("reach beyond"));
-  EXPECT_THAT(fault_of(one_tensor(20, 21, {1}, {1})), HasSubstr("an offset outside"));
-  EXPECT_THAT(fault_of(one_tensor(20, -1, {1}, {1})), HasSubstr("an offset outside"));
-  EXPECT_THAT(fault_of(one_tensor(20, 0, {-1}, {1})), HasSubstr("a size or stride"));
-  EXPECT_THAT(fault_of(one_tensor(20, 0, {1}, {1, 1})), HasSubstr("a size or stride"));
-  EXPECT_THAT(fault_of(one_tensor(-1, 0, {1}, {1})), HasSubstr("without key or size"));
-  EXPECT_THAT(fault_of(one_tensor(4, 0, {1}, {1}, "QInt8Storage")),
+  EXPECT_THAT(pickle_fault(one_tensor(20, 21, {1}, {1})), HasSubstr("an offset outside"));
+  EXPECT_THAT(pickle_fault(one_tensor(20, -1, {1}, {1})), HasSubstr("an offset outside"));
+  EXPECT_THAT(pickle_fault(one_tensor(20, 0, {-1}, {1})), HasSubstr("a size or stride"));
+  EXPECT_THAT(pickle_fault(one_tensor(20, 0, {1}, {1, 1})), HasSubstr("a size or stride"));
+  EXPECT_THAT(pickle_fault(one_tensor(-1, 0, {1}, {1})), HasSubstr("without key or size"));
+  EXPECT_THAT(pickle_fault(one_tensor(4, 0, {1}, {1}, "QInt8Storage")),
               HasSubstr("found storage type `torch.QInt8Storage`"));
 }
 
@@ -135,57 +135,60 @@ TEST(TorchArchive, RefusesCallsByName) {
     pickle.raw("}").mark().text("model").global(module, name).mark().text("rm -rf /").raw("tRu");
     return pickle.finished();
   };
-  EXPECT_THAT(fault_of(calling("posix", "system")), HasSubstr("x.pt: would call `posix.system`"));
+  EXPECT_THAT(pickle_fault(calling("posix", "system")),
+              HasSubstr("x.pt: would call `posix.system`"));
   for (const char* name : {"eval", "exec", "getattr", "__import__", "open", "compile"}) {
-    EXPECT_THAT(fault_of(calling("builtins", name)), HasSubstr("would call `builtins."));
-    EXPECT_THAT(fault_of(calling("__builtin__", name)), HasSubstr("would call `__builtin__."));
+    EXPECT_THAT(pickle_fault(calling("builtins", name)), HasSubstr("would call `builtins."));
+    EXPECT_THAT(pickle_fault(calling("__builtin__", name)), HasSubstr("would call `__builtin__."));
   }
-  EXPECT_THAT(fault_of(calling("subprocess", "Popen")), HasSubstr("`subprocess.Popen`"));
-  EXPECT_THAT(fault_of(calling("torchevil", "load")), HasSubstr("`torchevil.load`"));
-  EXPECT_THAT(fault_of(calling("\x1b[31mx", "y")), HasSubstr("`?[31mx.y`"));
+  EXPECT_THAT(pickle_fault(calling("subprocess", "Popen")), HasSubstr("`subprocess.Popen`"));
+  EXPECT_THAT(pickle_fault(calling("torchevil", "load")), HasSubstr("`torchevil.load`"));
+  EXPECT_THAT(pickle_fault(calling("\x1b[31mx", "y")), HasSubstr("`?[31mx.y`"));
   // Not protocol 2's REDUCE alone: NEWOBJ, NEWOBJ_EX, and a class by STACK_GLOBAL.
-  EXPECT_THAT(fault_of("\x80\x02"
-                       "cos\nsystem\n)\x81."),
+  EXPECT_THAT(pickle_fault("\x80\x02"
+                           "cos\nsystem\n)\x81."),
               HasSubstr("`os.system`"));
-  EXPECT_THAT(fault_of("\x80\x04"
-                       "cos\nsystem\n)}\x92."),
+  EXPECT_THAT(pickle_fault("\x80\x04"
+                           "cos\nsystem\n)}\x92."),
               HasSubstr("`os.system`"));
-  EXPECT_THAT(fault_of("\x80\x04\x8c\x02os\x8c\x06system\x93)R."), HasSubstr("`os.system`"));
+  EXPECT_THAT(pickle_fault("\x80\x04\x8c\x02os\x8c\x06system\x93)R."), HasSubstr("`os.system`"));
   // INST and OBJ call too; PyTorch does not write them.
-  EXPECT_THAT(fault_of("\x80\x02(ios\nsystem\n."), HasSubstr("opcode 0x69"));
-  EXPECT_THAT(fault_of("\x80\x02(cos\nsystem\no."), HasSubstr("opcode 0x6f"));
+  EXPECT_THAT(pickle_fault("\x80\x02(ios\nsystem\n."), HasSubstr("opcode 0x69"));
+  EXPECT_THAT(pickle_fault("\x80\x02(cos\nsystem\no."), HasSubstr("opcode 0x6f"));
   // getattr is how methods are named; of other things it is refused, and its result is not called.
   const auto method = [](const std::string& module, const std::string& owner, const char* name) {
     PickleWriter pickle;
     pickle.global("__builtin__", "getattr").mark().global(module, owner).text(name).raw("tR");
     return pickle;
   };
-  EXPECT_THAT(fault_of(method("ultralytics.nn.modules.head", "Detect", "forward").finished()),
+  EXPECT_THAT(pickle_fault(method("ultralytics.nn.modules.head", "Detect", "forward").finished()),
               HasSubstr("expected a model or a state dict"));
-  EXPECT_THAT(fault_of(method("os", "path", "join").finished()), HasSubstr("getattr`"));
-  EXPECT_THAT(fault_of(method("torch", "Tensor", "__class__").finished()), HasSubstr("getattr`"));
-  EXPECT_THAT(fault_of(method("torch", "hub", "load").raw(")R").finished()),
+  EXPECT_THAT(pickle_fault(method("os", "path", "join").finished()), HasSubstr("getattr`"));
+  EXPECT_THAT(pickle_fault(method("torch", "Tensor", "__class__").finished()),
+              HasSubstr("getattr`"));
+  EXPECT_THAT(pickle_fault(method("torch", "hub", "load").raw(")R").finished()),
               HasSubstr("a call of something that is no class"));
   // Inert: what is not called is only a name.
-  EXPECT_THAT(fault_of("\x80\x02"
-                       "cos\nsystem\n."),
+  EXPECT_THAT(pickle_fault("\x80\x02"
+                           "cos\nsystem\n."),
               HasSubstr("expected a model or a state dict"));
 }
 
 TEST(TorchArchive, RefusesDamagedPickles) {
-  EXPECT_THAT(fault_of(""), HasSubstr("no pickle of protocol 2 to 5"));
-  EXPECT_THAT(fault_of("\x80\x09."), HasSubstr("no pickle of protocol 2 to 5"));
-  EXPECT_THAT(fault_of("\x80\x02"), HasSubstr("ends too early"));
-  EXPECT_THAT(fault_of("\x80\x02X\xff\xff\xff\xff"), HasSubstr("ends too early"));
+  EXPECT_THAT(pickle_fault(""), HasSubstr("no pickle of protocol 2 to 5"));
+  EXPECT_THAT(pickle_fault("\x80\x09."), HasSubstr("no pickle of protocol 2 to 5"));
+  EXPECT_THAT(pickle_fault("\x80\x02"), HasSubstr("ends too early"));
+  EXPECT_THAT(pickle_fault("\x80\x02X\xff\xff\xff\xff"), HasSubstr("ends too early"));
   for (const char* ops :
        {"R.", "s.", "b.", "t.", "(s.", "\x85.", "0.", "1.", "2.", "q\x01.", "Q."}) {
-    EXPECT_THAT(fault_of(std::string("\x80\x02") + ops), HasSubstr("too few values")) << ops;
+    EXPECT_THAT(pickle_fault(std::string("\x80\x02") + ops), HasSubstr("too few values")) << ops;
   }
-  EXPECT_THAT(fault_of("\x80\x02h\x07."), HasSubstr("recalls what it did not remember"));
-  EXPECT_THAT(fault_of("\x80\x02(N."), HasSubstr("stops in the middle"));
-  EXPECT_THAT(fault_of("\x80\x02}(Nu."), HasSubstr("a key has no value"));
-  EXPECT_THAT(fault_of("\x80\x02)(NNu."), HasSubstr("something that holds none"));
-  EXPECT_THAT(fault_of("\x80\x02" + std::string(2'000'000, 'N')), HasSubstr("more than a million"));
+  EXPECT_THAT(pickle_fault("\x80\x02h\x07."), HasSubstr("recalls what it did not remember"));
+  EXPECT_THAT(pickle_fault("\x80\x02(N."), HasSubstr("stops in the middle"));
+  EXPECT_THAT(pickle_fault("\x80\x02}(Nu."), HasSubstr("a key has no value"));
+  EXPECT_THAT(pickle_fault("\x80\x02)(NNu."), HasSubstr("something that holds none"));
+  EXPECT_THAT(pickle_fault("\x80\x02" + std::string(2'000'000, 'N')),
+              HasSubstr("more than a million"));
   const std::string whole = one_tensor(20, 2, {2, 3}, {1, 4});
   for (size_t length = 0; length < whole.size(); ++length) {
     EXPECT_FALSE(read_pickle(whole.substr(0, length)).ok());
@@ -197,7 +200,7 @@ TEST(TorchArchive, RefusesModulesThatHoldThemselves) {
   PickleWriter pickle;
   pickle.global("torch.nn", "Module").raw(")\x81q\x09}").mark().text("_modules");
   pickle.raw("}").mark().text("again").raw("h\x09uub");
-  EXPECT_THAT(fault_of(pickle.finished()), HasSubstr("contain each other"));
+  EXPECT_THAT(pickle_fault(pickle.finished()), HasSubstr("contain each other"));
   PickleWriter wide;  // 2^60 visits through 60 shared levels
   wide.global("torch.nn", "Module").raw(")\x81}").mark().text("_modules").raw("}ubq\x09");
   wide.raw("0");
@@ -205,7 +208,7 @@ TEST(TorchArchive, RefusesModulesThatHoldThemselves) {
     wide.global("torch.nn", "Module").raw(")\x81}").mark().text("_modules").raw("}").mark();
     wide.text("a").raw("h\x09").text("b").raw("h\x09uubq\x09").raw("0");
   }
-  EXPECT_THAT(fault_of(wide.raw("h\x09").finished()), HasSubstr("contain each other"));
+  EXPECT_THAT(pickle_fault(wide.raw("h\x09").finished()), HasSubstr("contain each other"));
 }
 
 class TorchArchiveFile : public testing::Test {
@@ -251,7 +254,7 @@ TEST_F(TorchArchiveFile, RefusesBombs) {
               HasSubstr("as no weights do"));
   EXPECT_THAT(fault_of_zip({{"x/data.pkl", std::string(size_t{70} << 20, '\0'), true}}),
               HasSubstr("declares 73400320 bytes, at most 67108864"));
-  EXPECT_THAT(fault_of(one_tensor(int64_t{1} << 40, 0, {int64_t{1} << 40}, {1})),
+  EXPECT_THAT(pickle_fault(one_tensor(int64_t{1} << 40, 0, {int64_t{1} << 40}, {1})),
               HasSubstr("more than"));
   EXPECT_THAT(
       fault_of_zip({{"x/data.pkl", one_tensor(int64_t{1} << 28, 0, {1 << 28}, {1}, "FloatStorage")},
@@ -260,7 +263,7 @@ TEST_F(TorchArchiveFile, RefusesBombs) {
 }
 
 TEST_F(TorchArchiveFile, RefusesAnyDamage) {
-  test::TorchFileWriter().write(small_detector(), folder_ / "x.pt");
+  test::TorchFileWriter().write(torch_detector(), folder_ / "x.pt");
   std::ifstream in(folder_ / "x.pt", std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), {});
   const auto read = [](const std::string& file) {

@@ -10,6 +10,7 @@
 #include "formats/hashed_checkpoint.h"
 #include "formats/tensor_lists.h"
 #include "support/files.h"
+#include "support/test_length.h"
 #include "vision/projector.h"
 #include "vision/tower.h"
 #include "vision/vision_goldens.h"
@@ -127,6 +128,7 @@ class FullSizeTower : public testing::TestWithParam<FullSize> {
 
 TEST_P(FullSizeTower, StagesTokensAndProjection) {
   const FullSize& model = GetParam();
+  if (model.side > 256 && test::test_length() == "fast") GTEST_SKIP() << "not part of the fast run";
   const test::TemporaryFolder folder;
   const Status written = write_model(model, folder.path(), pool_);
   ASSERT_TRUE(written.ok()) << written.message;
