@@ -3,6 +3,7 @@
 # installed.sh BUILD-FOLDER: installs into a folder of its own, builds the examples there as a user of the library would, and
 # holds what they say against `fastvlm caption`.
 set -euo pipefail
+[ "${FASTVLM_TEST_LENGTH:-plain}" != fast ] || { echo "not part of the fast run"; exit 77; }
 build=$(cd "$1" && pwd)
 source=$(cd "$(dirname "$0")/../.." && pwd)
 prefix=$(mktemp -d)
