@@ -288,7 +288,7 @@ TEST_P(RandomWeights, CaptionsHaveTheirSectionsAndEnd) {
   ASSERT_TRUE(engine.ok()) << engine.status().message;
   Session session(*engine, pool);
   Image image = blank_image(64, 64);
-  const uint64_t runs = test::test_length() == "fast" ? 20 : 250;
+  const uint64_t runs = test::test_length() == "fast" ? 50 : 250;
   for (uint64_t seed = 0; seed < runs; ++seed) {
     for (uint8_t& value : image.rgb) value = static_cast<uint8_t>(value * 5 + seed);
     CaptionRequest request;
