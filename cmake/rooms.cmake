@@ -18,7 +18,7 @@ set(FASTVLM_FAST_COMPILE $<$<CONFIG:Debug>:-O0>)
 # that every file includes what it uses.
 function(fastvlm_precompile target)
   get_target_property(together ${target} UNITY_BUILD)
-  if(FASTVLM_PCH AND NOT (together AND FASTVLM_TOGETHER GREATER_EQUAL 100))
+  if(FASTVLM_PCH AND NOT (together AND FASTVLM_TOGETHER EQUAL 0))
     target_precompile_headers(${target} PRIVATE ${ARGN})
   endif()
 endfunction()
