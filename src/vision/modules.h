@@ -60,6 +60,7 @@ struct RepMixer {
 };
 
 // The token mixer of the late stages: norm, multi-head self-attention, layer scale.
+inline constexpr int64_t kHeadDim = 32;
 struct SelfAttention {
   bool layer_norm = false;  // else a BatchNorm, folded to y = weight * x + bias
   std::vector<float> norm_weight;

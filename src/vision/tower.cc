@@ -21,7 +21,6 @@
 namespace fastvlm {
 namespace {
 
-constexpr int64_t kHeadDim = 32;
 constexpr float kLayerNormEps = 1e-5F;
 
 // The stem's first map is four times as large as any other, so it is made in strips of this many

@@ -7,7 +7,6 @@
 namespace fastvlm {
 namespace {
 
-constexpr int64_t kHeadDim = 32;
 constexpr int64_t kMaxStride = 1024;
 
 Result<Stem> read_stem(TowerReader& reader) {
