@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -45,7 +46,8 @@ inline WeightBytes weight_bytes(int64_t size) {
 }
 
 // Working space that grows to the largest request and stays with its owner (a thread_local of a
-// kernel driver). Contents do not survive a request.
+// kernel driver). Contents do not survive a request: the sanitizer build fills it with NaNs, so
+// that a kernel which reads what it has not written gives itself away.
 class Scratch {
  public:
   std::byte* bytes(int64_t size) {
@@ -54,6 +56,9 @@ class Scratch {
       data_ = aligned_bytes(size);
       capacity_ = size;
     }
+#ifdef FASTVLM_FILL_SCRATCH
+    std::memset(data_.get(), 0xFF, static_cast<size_t>(size));
+#endif
     return data_.get();
   }
   float* floats(int64_t count) {

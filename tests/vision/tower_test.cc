@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
+#include <thread>
 
 #include "support/files.h"
+#include "support/test_length.h"
 #include "vision/projector.h"
 #include "vision/vision_goldens.h"
 
@@ -215,6 +218,29 @@ TEST_P(TowerGolden, OtherPassesDoNotMatter) {
       EXPECT_EQ(tokens(i % 2 == 0 ? 128 : 256), i % 2 == 0 ? half : whole);
     }
   });
+}
+
+// More threads than processors: the system stops them anywhere, and who takes which rows changes
+// from pass to pass.
+TEST_P(TowerGolden, EveryPassIsTheSameOnABusyMachine) {
+  const auto image = picture("256x256");
+  const auto expected = tower_->encode(image.pixels.data(), 256, 256, pool_);
+  ASSERT_TRUE(expected.ok());
+  const std::string_view length = test::test_length();
+  const int passes = length == "long" ? 10'000 : length == "plain" ? 100 : 20;
+  std::atomic<int> different{0};
+  std::vector<std::jthread> teams;
+  for (int threads : {2, 3, 4}) {
+    teams.emplace_back([&, threads] {
+      ThreadPool team(threads);
+      for (int i = 0; i < passes; ++i) {
+        const auto tokens = tower_->encode(image.pixels.data(), 256, 256, team);
+        if (tokens->values != expected->values) ++different;
+      }
+    });
+  }
+  teams.clear();
+  EXPECT_EQ(different, 0) << "of " << 3 * passes;
 }
 
 TEST_P(TowerGolden, RefusesSizesThatTheStrideDoesNotDivide) {
