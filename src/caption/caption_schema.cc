@@ -9,6 +9,7 @@
 
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "caption/json_shape.h"
 #include "caption/prompt.h"
 #include "caption/schema.h"
 #include "caption/value_text.h"
@@ -24,7 +25,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMostSections = 64, kMostChoices = 1000;
+constexpr size_t kMostSections = 64;
 constexpr size_t kLongestName = 64, kLongestTitle = 100, kLongestText = 4000;
 constexpr int64_t kFewestTokens = 4, kMostTokens = 1 << 16;
 

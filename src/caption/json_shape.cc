@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kDeepest = 16;
-constexpr size_t kMostMembers = 200, kMostEnumValues = 1000;
+constexpr size_t kMostMembers = 200;
 
 Status invalid(const std::string& path, const std::string& expected, const Json& found) {
   const std::string shown = found.is_structured() ? found.type_name() : excerpt(found.dump());
@@ -105,8 +105,8 @@ Result<JsonShape> read_string(const Json& schema, const std::string& path) {
   if (!schema.contains("enum")) return shape;
   const Json& list = schema["enum"];
   if (shape.most_characters) return unsupported(path, "\"enum\" with \"maxLength\"");
-  if (!list.is_array() || list.empty() || list.size() > kMostEnumValues) {
-    return invalid(path + ".enum", cat("a list of 1 to ", kMostEnumValues, " strings"), list);
+  if (!list.is_array() || list.empty() || list.size() > kMostChoices) {
+    return invalid(path + ".enum", cat("a list of 1 to ", kMostChoices, " strings"), list);
   }
   for (const Json& choice : list) {
     if (!choice.is_string()) return invalid(path + ".enum", "strings", choice);

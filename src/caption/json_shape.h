@@ -16,6 +16,8 @@
 
 namespace fastvlm {
 
+inline constexpr size_t kMostChoices = 1000;  // texts that one value may be
+
 struct JsonShape {
   enum class Kind { kObject, kArray, kString, kNumber, kInteger, kBoolean };
 

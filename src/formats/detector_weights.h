@@ -14,6 +14,8 @@
 
 namespace fastvlm {
 
+inline constexpr int64_t kMostDetectorWeights = int64_t{1} << 28;  // of all tensors: 1 GiB as f32
+
 // Row-major; convolutions are [out, in / groups, kH, kW] as in PyTorch.
 struct DetectorTensor {
   std::vector<int64_t> shape;

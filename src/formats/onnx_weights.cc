@@ -19,7 +19,6 @@ namespace {
 
 constexpr char kExportAgain[] = "download or export the file again";
 constexpr size_t kMostOnnxDimensions = 8;
-constexpr uint64_t kMostElements = uint64_t{1} << 28;  // of all tensors together: 1 GiB as f32
 
 // TensorProto.DataType
 constexpr uint64_t kFloat = 1;
@@ -78,7 +77,7 @@ class ModelReader {
     FASTVLM_RETURN_IF_ERROR(read_model(file));
     // A weight takes two bytes at least, so this is twice of what the file can hold: few are named
     // again, those of small vectors.
-    most_elements_ = std::min<uint64_t>(file.size(), kMostElements);
+    most_elements_ = std::min<uint64_t>(file.size(), kMostDetectorWeights);
     if (!seen_graph_) {
       return error(Code::kInvalid, cat(label_, ": expected an ONNX model, found no graph"),
                    "give a detector that Ultralytics exported");
@@ -257,8 +256,8 @@ class ModelReader {
     if (elements_ > most_elements_) {
       return error(Code::kLimit,
                    cat(label_, ": names more than ", most_elements_, " weights: ",
-                       most_elements_ < kMostElements ? "the same ones again and again"
-                                                      : "more than are read"),
+                       most_elements_ < kMostDetectorWeights ? "the same ones again and again"
+                                                             : "more than are read"),
                    "give .safetensors");
     }
     weights_.tensors.emplace(name, convert(found->second, elements));

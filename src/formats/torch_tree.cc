@@ -22,7 +22,6 @@ constexpr int kMostDepth = 64;            // modules within modules; Ultralytics
 constexpr size_t kMostModules = 100'000;  // visits; a YOLO11x has some 800
 constexpr size_t kMostVisits = 10'000'000;
 constexpr size_t kMostTorchDimensions = 8;
-constexpr int64_t kMostWeights = int64_t{1} << 28;  // of all tensors together: 1 GiB as f32
 
 enum class StorageType { kF32, kF16, kBF16, kInteger };
 
@@ -197,8 +196,9 @@ class TreeReader {
     FASTVLM_ASSIGN(const Layout layout, layout_of(pickle_.at(tensor->items[1]), name));
     if (layout.storage.type == StorageType::kInteger) return {};  // num_batches_tracked
     elements_ += layout.elements;
-    if (elements_ > kMostWeights) {
-      return error(Code::kLimit, cat(label_, ": holds more than ", kMostWeights, " weights"),
+    if (elements_ > kMostDetectorWeights) {
+      return error(Code::kLimit,
+                   cat(label_, ": holds more than ", kMostDetectorWeights, " weights"),
                    kOtherDetectorFile);
     }
     auto storage = read_storages_.find(layout.key);
