@@ -56,12 +56,17 @@ class Regions {
   int64_t used_ = 0;
 };
 
+// What is mapped for `size` bytes.
+int64_t mapped_length(int64_t size) {
+  return size < kLargePage ? size : rounded_up(size, kAnyPage);
+}
+
 }  // namespace
 
 void* map_memory(int64_t size) {
-  if (size < kLargePage) return map_pages(size);
+  const int64_t length = mapped_length(size);
+  if (size < kLargePage) return map_pages(length);
   // As much more as leads to a large page's boundary goes back at once.
-  const int64_t length = rounded_up(size, kAnyPage);
   auto* const mapped = static_cast<std::byte*>(map_pages(length + kLargePage));
   const auto address = static_cast<int64_t>(reinterpret_cast<uintptr_t>(mapped));
   const int64_t before = rounded_up(address, kLargePage) - address;
@@ -76,7 +81,7 @@ void* map_memory(int64_t size) {
 }
 
 void unmap_memory(void* data, int64_t size) {
-  munmap(data, static_cast<size_t>(size));
+  munmap(data, static_cast<size_t>(mapped_length(size)));
 }
 
 std::shared_ptr<std::byte[]> large_page_block(int64_t size) {

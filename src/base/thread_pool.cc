@@ -2,6 +2,7 @@
 #include "base/thread_pool.h"
 
 #include <system_error>
+#include <utility>
 
 #include "base/cpu.h"
 
@@ -35,6 +36,7 @@ void wait_while(const std::atomic<T>& value, T old) {
 ThreadPool::ThreadPool(int threads)
     : claimed_(static_cast<size_t>(threads > 0 ? threads : cpu_count())) {
   threads = static_cast<int>(claimed_.size());
+  workers_.reserve(claimed_.size());
   try {
     for (int thread = 1; thread < threads; ++thread) {
       workers_.emplace_back([this, thread] { work(thread); });
@@ -52,24 +54,33 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_erased(Erased fn, const void* context) {
-  if (workers_.empty()) {
-    fn(context, 0);
-    return;
-  }
+  if (workers_.empty()) return fn(context, 0);
   fn_ = fn;
   context_ = context;
   pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   const uint32_t generation = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
-  fn(context, 0);
+  run_share(0);
   for (int share = 1; share < size(); ++share) {
     if (!claim(share, generation)) continue;
-    fn(context, share);
+    run_share(share);
     pending_.fetch_sub(1, std::memory_order_acq_rel);
   }
   for (int left = pending_.load(std::memory_order_acquire); left != 0;
        left = pending_.load(std::memory_order_acquire)) {
     wait_while(pending_, left);
+  }
+  if (failed_.exchange(false, std::memory_order_relaxed)) {
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+}
+
+// What a share throws waits until all are done: the others use what the caller would tear down.
+void ThreadPool::run_share(int share) noexcept {
+  try {
+    fn_(context_, share);
+  } catch (...) {
+    if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
   }
 }
 
@@ -88,7 +99,7 @@ void ThreadPool::work(int share) {
     seen = generation_.load(std::memory_order_acquire);  // it may have slept through several
     if (stopping_.load(std::memory_order_relaxed)) return;
     if (!claim(share, seen)) continue;
-    fn_(context_, share);
+    run_share(share);
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
   }
 }

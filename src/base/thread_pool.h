@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -25,7 +26,8 @@ class ThreadPool {
 
   // Calls fn(share) once for each share 0..size()-1, at the same time as far as the threads are
   // awake, and returns when all are done. The caller takes share 0, and what nobody else has taken
-  // by the time it is done. One caller at a time; fn must not call the pool again.
+  // by the time it is done. One caller at a time; fn must not call the pool again. What a share
+  // throws, the first of several, is thrown here when all are done.
   template <typename Function>
   void run(const Function& fn) {
     run_erased(
@@ -54,6 +56,7 @@ class ThreadPool {
   using Erased = void (*)(const void* context, int share);
 
   void run_erased(Erased fn, const void* context);
+  void run_share(int share) noexcept;
   void work(int share);
   bool claim(int share, uint32_t generation);
 
@@ -64,6 +67,8 @@ class ThreadPool {
   std::vector<std::atomic<uint32_t>> claimed_;  // [size()] the last run in which a share was taken
   std::atomic<int> pending_{0};  // shares of this run that are not done, without the first
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // written by whoever set failed_
 };
 
 }  // namespace fastvlm

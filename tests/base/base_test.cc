@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <numeric>
+#include <stdexcept>
+#include <thread>
 
 #include "base/base64.h"
 #include "base/mapped_file.h"
@@ -95,6 +98,32 @@ TEST(ThreadPool, EveryShareIsDoneOnceWhoeverTakesIt) {
     pool.run([&](int share) { ++shares[static_cast<size_t>(share)]; });
     for (const int count : shares) ASSERT_EQ(count, repeat);
   }
+}
+
+// Were the caller's exception to leave before the others are done, they would go on with what it
+// tears down.
+TEST(ThreadPool, WhatAShareThrowsComesWhenAllAreDone) {
+  ThreadPool pool(4);
+  for (int bad = 0; bad < 4; ++bad) {
+    for (int round = 0; round < 50; ++round) {
+      std::atomic<int> done{0};
+      const auto work = [&](int share) {
+        if (share == bad) throw std::runtime_error(cat("share ", share));
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+        ++done;
+      };
+      try {
+        pool.run(work);
+        FAIL() << "nothing thrown";
+      } catch (const std::runtime_error& failure) {
+        EXPECT_EQ(failure.what(), cat("share ", bad));
+      }
+      ASSERT_EQ(done, 3);
+    }
+  }
+  std::atomic<int> shares{0};
+  pool.run([&](int) { ++shares; });
+  EXPECT_EQ(shares, 4);
 }
 
 TEST(Base64, IsThatOfTheStandard) {

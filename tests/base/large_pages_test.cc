@@ -2,6 +2,8 @@
 #include "base/large_pages.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <vector>
@@ -54,6 +56,18 @@ TEST(LargePages, ARegionWithoutBlocksIsUsedAgain) {
   first = large_page_block(12 * kMb);
   second = large_page_block(12 * kMb);
   EXPECT_TRUE(address(first) == last || address(second) == last);
+}
+
+TEST(LargePages, NothingStaysMapped) {
+  constexpr int64_t kSize = 2 * kMb + 1;
+  auto* const data = static_cast<std::byte*>(map_memory(kSize));
+  unsigned char resident = 0;
+  ASSERT_EQ(mincore(data, 1, &resident), 0);
+  unmap_memory(data, kSize);
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  for (int64_t at = 0; at < 2 * kMb + (int64_t{1} << 16); at += page) {  // what is mapped for it
+    ASSERT_NE(mincore(data + at, 1, &resident), 0) << at;
+  }
 }
 
 TEST(LargePages, AnyThreadMayTakeAndGiveBack) {
