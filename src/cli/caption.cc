@@ -9,6 +9,7 @@
 #include "cli/answer_flags.h"
 #include "cli/caption_job.h"
 #include "cli/commands.h"
+#include "cli/find_model.h"
 #include "cli/flags.h"
 #include "cli/job_flags.h"
 #include "cli/tag_source.h"
@@ -43,6 +44,7 @@ struct CaptionCommand {
   Status read_style();
   Status find_pictures();
   Status prepare_request();
+  Status check_model_for_photographs() const;
   Exit caption_all(Session& session, const Engine& engine);
   Exit run_job(Session& session, const Engine& engine, const JobFiles& to);
   Status caption_one(Session& session, const Engine& engine, const Picture& picture, bool first);
@@ -191,12 +193,24 @@ Status CaptionCommand::prepare_request() {
   return check(request.sampling);
 }
 
+// The demo model's words must not get into somebody's photographs because no other was named.
+Status CaptionCommand::check_model_for_photographs() const {
+  if (!files.embed()) return {};
+  FASTVLM_ASSIGN(const FoundModel found, find_model(model.model));
+  if (!found.demo) return {};
+  return error(Code::kUsage,
+               "--embed: no model is named, and the bundled demo model knows drawn scenes only",
+               cat("name one with --model or FASTVLM_MODEL (for the demo's captions all the same: ",
+                   found.folder.string(), ")"));
+}
+
 Exit CaptionCommand::run() {
   if (!files.from_journal().empty()) return rewrite_from_journal(files, selection, parts());
   if (const Status bad = check_verifiable(); !bad.ok()) return report(bad);
   if (const Status bad = read_style(); !bad.ok()) return report(bad);
   if (const Status bad = find_pictures(); !bad.ok()) return report(bad);
   if (const Status bad = prepare_request(); !bad.ok()) return report(bad);
+  if (const Status bad = check_model_for_photographs(); !bad.ok()) return report(bad);
   JobFiles to;
   if (files.given()) {
     const std::vector<std::filesystem::path> inputs{selection.list(), prompt.file, tags.listed(),
@@ -243,7 +257,8 @@ void add_answer_options(CLI::App& app, CaptionCommand& command) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   add_penalties_to(app, sampling);
-  app.add_option("--seed", sampling.seed, "Of the draws, and of --shuffle")
+  app.add_option("--seed", sampling.seed,
+                 command.watching ? "Of the draws" : "Of the draws, and of --shuffle")
       ->check(is_seed())
       ->capture_default_str();
 }

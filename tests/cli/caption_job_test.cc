@@ -450,6 +450,21 @@ TEST_F(CaptionJobTest, IntoThePicturesThemselves) {
   EXPECT_THAT(mixed.err, HasSubstr("p/c.webp: captions are written into JPEG and PNG files"));
 }
 
+TEST_F(CaptionJobTest, TheDemoModelStaysOutOfPhotographs) {
+  if (!can_write_descriptions()) GTEST_SKIP() << "built without libexempi";
+  make_picture("p/a.png", 1);
+  const std::string before = read("p/a.png");
+  for (const char* command : {"caption", "watch"}) {
+    const test::Run run =
+        test::fastvlm({command, "p", "--embed"},
+                      {.environment = {{"FASTVLM_MODEL", ""}}, .folder = folder_.path()});
+    EXPECT_EQ(run.code, 1) << run.err;
+    EXPECT_THAT(run.err, AllOf(HasSubstr("--embed: no model is named"), HasSubstr("--model")));
+  }
+  EXPECT_EQ(read("p/a.png"), before);
+  EXPECT_FALSE(exists("p/captions.journal"));
+}
+
 TEST_F(CaptionJobTest, NamesThatAreNoUtf8StayTwo) {
   make_picture("p/\xFE.png", 1);
   make_picture("p/\xFF.png", 2);
