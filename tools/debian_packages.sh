@@ -10,7 +10,7 @@ PACKAGES_BUILD=(
   libstemmer-dev zlib1g-dev wordnet-base
 )
 PACKAGES_CHECK=(
-  git libgtest-dev libgmock-dev
+  git libgtest-dev libgmock-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   chromium chromium-driver
   openmpi-bin libopenmpi-dev

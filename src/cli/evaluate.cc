@@ -272,7 +272,8 @@ void add_input_options(CLI::App& app, EvaluateCommand& command) {
   app.add_option("--instances", command.instances,
                  "COCO instances: grounding, and scores by factor")
       ->option_text("FILE");
-  app.add_option("--tags", command.tags, "Detected objects by image, for grounding")
+  app.add_option("--tags", command.tags,
+                 "Detected objects by image: for grounding, and for the prompts with --data")
       ->option_text("FILE");
   app.add_option("--factors", command.factors, "Factors by image, before those of the instances")
       ->option_text("FILE");
