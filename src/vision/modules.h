@@ -59,8 +59,9 @@ struct RepMixer {
   DepthwiseConvolution conv;  // 3x3
 };
 
+inline constexpr int64_t kHeadDim = 32;  // of every attention of the family
+
 // The token mixer of the late stages: norm, multi-head self-attention, layer scale.
-inline constexpr int64_t kHeadDim = 32;
 struct SelfAttention {
   bool layer_norm = false;  // else a BatchNorm, folded to y = weight * x + bias
   std::vector<float> norm_weight;
