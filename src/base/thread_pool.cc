@@ -13,6 +13,9 @@ namespace {
 // scheduler's time slice.
 constexpr int kSpins = 2000;
 
+// The first of the two indices in a word.
+constexpr uint64_t kIndex = uint64_t{1} << 32;
+
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -34,7 +37,7 @@ void wait_while(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads)
-    : claimed_(static_cast<size_t>(threads > 0 ? threads : cpu_count())) {
+    : claimed_(static_cast<size_t>(threads > 0 ? threads : cpu_count())), parts_(claimed_.size()) {
   threads = static_cast<int>(claimed_.size());
   workers_.reserve(claimed_.size());
   try {
@@ -73,6 +76,28 @@ void ThreadPool::run_erased(Erased fn, const void* context) {
   if (failed_.exchange(false, std::memory_order_relaxed)) {
     std::rethrow_exception(std::exchange(failure_, nullptr));
   }
+}
+
+void ThreadPool::deal(int64_t count) {
+  for (int share = 0; share < size(); ++share) {
+    const auto begin = static_cast<uint64_t>(part_end(count, share - 1));
+    const auto end = static_cast<uint64_t>(part_end(count, share));
+    parts_[static_cast<size_t>(share)].left.store(begin * kIndex | end, std::memory_order_relaxed);
+  }
+}
+
+std::optional<int64_t> ThreadPool::take(int share) {
+  for (int i = 0; i < size(); ++i) {
+    std::atomic<uint64_t>& left = parts_[static_cast<size_t>((share + i) % size())].left;
+    uint64_t part = left.load(std::memory_order_relaxed);
+    while (part / kIndex < part % kIndex) {
+      const uint64_t rest = i == 0 ? part + kIndex : part - 1;
+      if (left.compare_exchange_weak(part, rest, std::memory_order_relaxed)) {
+        return static_cast<int64_t>(i == 0 ? part / kIndex : rest % kIndex);
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 // What a share throws waits until all are done: the others use what the caller would tear down.

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -35,6 +36,42 @@ class ThreadPool {
         &fn);
   }
 
+  // The indices that one share takes of those that share_out hands out.
+  class Indices {
+   public:
+    Indices(ThreadPool& pool, int share, int64_t end) : pool_(pool), share_(share), end_(end) {}
+
+    // The next index, none when all are taken.
+    std::optional<int64_t> take() { return pool_.take(share_); }
+    // Where the share's own part ends.
+    int64_t end() const { return end_; }
+
+   private:
+    ThreadPool& pool_;
+    int share_;
+    int64_t end_;
+  };
+
+  // Calls fn(indices) once for each share; together they take every index in [0, count) once. Each
+  // share goes upwards through a contiguous part of its own, the same for the same count, so that a
+  // core finds in its cache what it wrote there the last time. A share that is through takes what
+  // is left of the others' parts, from their ends.
+  template <typename Function>
+  void share_out(int64_t count, const Function& fn) {
+    deal(count);
+    run([&](int share) { fn(Indices(*this, share, part_end(count, share))); });
+  }
+
+  // Calls fn(i) for every i in [0, count), handed out in the same way.
+  template <typename Function>
+  void for_each(int64_t count, const Function& fn) {
+    if (count == 1) fn(int64_t{0});
+    if (count <= 1) return;
+    share_out(count, [&](Indices indices) {
+      while (const std::optional<int64_t> i = indices.take()) fn(*i);
+    });
+  }
+
   // Calls fn(begin, end) on contiguous parts of [0, count), one a share, split at multiples of
   // `grain`.
   template <typename Function>
@@ -55,6 +92,15 @@ class ThreadPool {
  private:
   using Erased = void (*)(const void* context, int share);
 
+  // What is left of a share's part of the indices: the first of them and the one behind the last,
+  // in one word, since it is taken from both ends.
+  struct alignas(64) Part {
+    std::atomic<uint64_t> left{0};
+  };
+
+  int64_t part_end(int64_t count, int64_t share) const { return count * (share + 1) / size(); }
+  void deal(int64_t count);
+  std::optional<int64_t> take(int share);
   void run_erased(Erased fn, const void* context);
   void run_share(int share) noexcept;
   void work(int share);
@@ -65,6 +111,7 @@ class ThreadPool {
   const void* context_ = nullptr;
   std::atomic<uint32_t> generation_{0};         // counts runs; workers wait for it to move
   std::vector<std::atomic<uint32_t>> claimed_;  // [size()] the last run in which a share was taken
+  std::vector<Part> parts_;                     // [size()]
   std::atomic<int> pending_{0};  // shares of this run that are not done, without the first
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};

@@ -2,7 +2,6 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -203,12 +202,9 @@ void attention(ThreadPool& pool, const AttentionShape& shape, const float* q, in
   const Inputs in{shape, q, q_stride, memory, out, out_stride};
   const int64_t rows = shape.queries * (shape.heads / shape.kv_heads);
   const int64_t blocks = (rows + kQueries - 1) / kQueries;
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t i = next++; i < blocks * shape.kv_heads; i = next++) {
-      const int64_t begin = i % blocks * kQueries;
-      Block(in, i / blocks, begin, std::min(begin + kQueries, rows)).attend();
-    }
+  pool.for_each(blocks * shape.kv_heads, [&](int64_t i) {
+    const int64_t begin = i % blocks * kQueries;
+    Block(in, i / blocks, begin, std::min(begin + kQueries, rows)).attend();
   });
 }
 

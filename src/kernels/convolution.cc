@@ -2,12 +2,27 @@
 #include "kernels/convolution.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
+#include <optional>
 
 #include "kernels/kernel_table.h"
+#include "kernels/rolling_rows.h"
+#include "kernels/scratch.h"
 
 namespace fastvlm {
+namespace {
+
+// Of the map between two convolutions: a thread's strip stays in the second-level cache.
+constexpr int64_t kStripBytes = 512 * 1024;
+// Rows that channel_mean adds up at once: whichever thread does it, the sums are the same.
+constexpr int64_t kMeanRows = 16;
+
+template <typename T>
+void add(const T* x, int64_t count, double* sums) {
+  for (int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(x[i]);
+}
+
+}  // namespace
 
 DepthwiseConvolution make_depthwise(const std::vector<float>& weights,
                                     const std::vector<float>& bias, int kernel, int stride,
@@ -110,42 +125,96 @@ void gather_row(const float* x, int64_t height, int64_t width, const DenseConvol
   }
 }
 
+// Rows [begin, end) of a dense convolution of x [height, width, channels].
+class DenseRows {
+ public:
+  DenseRows(const float* x, int64_t height, int64_t width, const DenseConvolution& conv,
+            Activation activation)
+      : x_(x),
+        height_(height),
+        width_(width),
+        conv_(conv),
+        // 9: a kernel of 3 over the three colours, the first layer of a tower.
+        gather_(conv.kernel * conv.channels_in == 9 ? gather_row<9> : gather_row<0>),
+        epilogue_{.bias = conv.bias.data(), .activation = activation} {}
+
+  int64_t height() const { return (height_ + conv_.stride - 1) / conv_.stride; }
+  int64_t width() const { return (width_ + conv_.stride - 1) / conv_.stride; }
+  int64_t row_floats() const { return width() * conv_.weights.rows(); }
+
+  void make(int64_t begin, int64_t end, float* y) const {
+    thread_local Scratch scratch;
+    float* const inputs = scratch.floats(width() * conv_.weights.cols());
+    for (int64_t out_y = begin; out_y < end; ++out_y, y += row_floats()) {
+      gather_(x_, height_, width_, conv_, out_y, width(), inputs);
+      matmul_alone(inputs, width(), conv_.weights.cols(), conv_.weights, y, conv_.weights.rows(),
+                   epilogue_);
+    }
+  }
+
+ private:
+  const float* x_;
+  int64_t height_;
+  int64_t width_;
+  const DenseConvolution& conv_;
+  decltype(&gather_row<0>) gather_;
+  Epilogue epilogue_;
+};
+
 }  // namespace
 
 void dense(ThreadPool& pool, const float* x, int64_t height, int64_t width,
            const DenseConvolution& conv, float* y, Activation activation) {
-  const int64_t out_height = (height + conv.stride - 1) / conv.stride;
-  const int64_t out_width = (width + conv.stride - 1) / conv.stride;
-  const int64_t outputs = conv.weights.rows();
-  Epilogue epilogue;
-  epilogue.bias = conv.bias.data();
-  epilogue.activation = activation;
-  // 9: a kernel of 3 over the three colours, the first layer of a tower.
-  const auto gather = conv.kernel * conv.channels_in == 9 ? gather_row<9> : gather_row<0>;
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    thread_local Scratch scratch;  // one row of output pixels
-    float* const rows = scratch.floats(out_width * conv.weights.cols());
-    for (int64_t out_y = next++; out_y < out_height; out_y = next++) {
-      gather(x, height, width, conv, out_y, out_width, rows);
-      matmul_alone(rows, out_width, conv.weights.cols(), conv.weights,
-                   y + out_y * out_width * outputs, outputs, epilogue);
+  const DenseRows rows(x, height, width, conv, activation);
+  pool.for_each(rows.height(),
+                [&](int64_t out_y) { rows.make(out_y, out_y + 1, y + out_y * rows.row_floats()); });
+}
+
+void dense_depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
+                     const DenseConvolution& first, const DepthwiseConvolution& second, float* y,
+                     Activation activation) {
+  const DenseRows between(x, height, width, first, activation);
+  const int64_t stride = second.stride;
+  const int64_t border = second.kernel / 2;
+  const int64_t out_height = (between.height() + stride - 1) / stride;
+  const int64_t out_row = (between.width() + stride - 1) / stride * second.channels_out();
+  const int64_t row_bytes = between.row_floats() * int64_t{sizeof(float)};
+  const int64_t rows = std::clamp<int64_t>(kStripBytes / row_bytes / stride, 1, out_height);
+  // A strip begins at a multiple of the stride, so that its rows are a map of their own.
+  const int64_t above = (border + stride - 1) / stride * stride;
+  const int64_t room = rows * stride + above + border;
+  pool.share_out((out_height + rows - 1) / rows, [&](ThreadPool::Indices strips) {
+    thread_local Scratch scratch;
+    RollingRows map(between.row_floats(), room, scratch.floats(room * between.row_floats()));
+    while (const std::optional<int64_t> strip = strips.take()) {
+      const int64_t begin = *strip * rows;
+      const int64_t end = std::min(begin + rows, out_height);
+      map.want(std::max<int64_t>(begin * stride - above, 0),
+               std::min((end - 1) * stride + border + 1, between.height()),
+               std::min(strips.end() * rows * stride, between.height()),
+               [&](int64_t from, int64_t to, float* out) { between.make(from, to, out); });
+      const int64_t skipped = map.begin() / stride;
+      kernels().depthwise({map.row(map.begin()), map.count(), between.width(), &second,
+                           begin - skipped, end - skipped, y + begin * out_row, activation});
     }
   });
 }
 
 void channel_mean(ThreadPool& pool, const float* x, int64_t rows, int64_t channels, float* mean) {
-  pool.parallel_for(channels, 16, [&](int64_t begin, int64_t end) {
-    std::vector<double> sums(static_cast<size_t>(end - begin));
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* row = x + r * channels + begin;
-      for (size_t c = 0; c < sums.size(); ++c) sums[c] += static_cast<double>(row[c]);
-    }
-    for (size_t c = 0; c < sums.size(); ++c) {
-      mean[begin + static_cast<int64_t>(c)] =
-          static_cast<float>(sums[c] / static_cast<double>(rows));
-    }
+  thread_local Scratch scratch;
+  const int64_t blocks = (rows + kMeanRows - 1) / kMeanRows;
+  auto* const sums =
+      reinterpret_cast<double*>(scratch.bytes(blocks * channels * int64_t{sizeof(double)}));
+  pool.for_each(blocks, [&](int64_t block) {
+    double* const sum = sums + block * channels;
+    std::fill_n(sum, channels, 0.0);
+    const int64_t end = std::min((block + 1) * kMeanRows, rows);
+    for (int64_t r = block * kMeanRows; r < end; ++r) add(x + r * channels, channels, sum);
   });
+  for (int64_t block = 1; block < blocks; ++block) add(sums + block * channels, channels, sums);
+  for (int64_t c = 0; c < channels; ++c) {
+    mean[c] = static_cast<float>(sums[c] / static_cast<double>(rows));
+  }
 }
 
 void scale_channels_gelu(ThreadPool& pool, float* x, int64_t rows, int64_t channels,

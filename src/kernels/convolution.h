@@ -62,6 +62,13 @@ DenseConvolution make_dense(ThreadPool& pool, const std::vector<float>& weights,
 void dense(ThreadPool& pool, const float* x, int64_t height, int64_t width,
            const DenseConvolution& conv, float* y, Activation activation = Activation::kNone);
 
+// y = activation(depthwise(activation(dense(x)))), strip by strip, so that the map between the two
+// is used while it lies in a core's cache, and never there as a whole. Bit for bit what the two
+// give.
+void dense_depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
+                     const DenseConvolution& first, const DepthwiseConvolution& second, float* y,
+                     Activation activation);
+
 // mean over rows: x [rows, channels] -> mean [channels] (squeeze-and-excitation; sums in double).
 void channel_mean(ThreadPool& pool, const float* x, int64_t rows, int64_t channels, float* mean);
 

@@ -2,7 +2,6 @@
 #include "kernels/dot_matmul.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "kernels/dot_kernels.h"
@@ -79,13 +78,9 @@ template <typename Tile>
 void for_each_tile(ThreadPool& pool, int64_t m, const Tile& tile) {
   const int64_t team = pool.size();
   const int64_t tiles = ((m + kRows - 1) / kRows + team - 1) / team * team;
-  const int64_t rows = (m + tiles - 1) / std::max<int64_t>(tiles, 1);
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t first = rows * next++; first < m; first = rows * next++) {
-      tile(first, std::min(rows, m - first));
-    }
-  });
+  const int64_t rows = std::max<int64_t>((m + tiles - 1) / std::max<int64_t>(tiles, 1), 1);
+  pool.for_each((m + rows - 1) / rows,
+                [&](int64_t i) { tile(i * rows, std::min(rows, m - i * rows)); });
 }
 
 // One tile of an mlp.

@@ -2,7 +2,6 @@
 #include "kernels/gemm.h"
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
 #include "kernels/dot_kernels.h"
@@ -244,10 +243,7 @@ struct Shared {
 
   template <typename Function>
   void operator()(int64_t count, const Function& fn) const {
-    std::atomic<int64_t> next{0};
-    pool.run([&](int) {
-      for (int64_t i = next++; i < count; i = next++) fn(i);
-    });
+    pool.for_each(count, fn);
   }
 };
 

@@ -2,7 +2,6 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "kernels/elementwise.h"
@@ -146,10 +145,7 @@ void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const
   const Product product{x, m, x_stride, w.packed(), y, y_stride, epilogue};
   if (m == 1) return multiply_vector(pool, product);
   const Blocks blocks(product);
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t i = next++; i < blocks.count(); i = next++) blocks.multiply(product, i);
-  });
+  pool.for_each(blocks.count(), [&](int64_t i) { blocks.multiply(product, i); });
 }
 
 void matmul(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
@@ -205,13 +201,12 @@ void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Ma
          const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
          const Epilogue& epilogue) {
   const int64_t tiles = (m + kRows - 1) / kRows;
-  const int64_t rows = (m + tiles - 1) / std::max<int64_t>(tiles, 1);
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t row = rows * next++; row < m; row = rows * next++) {
-      mlp_alone(x + row * x_stride, std::min(rows, m - row), x_stride, fc1, fc1_bias, fc2,
-                y + row * y_stride, y_stride, moved(epilogue, row, 0));
-    }
+  const int64_t rows = std::max<int64_t>((m + tiles - 1) / std::max<int64_t>(tiles, 1), 1);
+  pool.for_each(tiles, [&](int64_t tile) {
+    const int64_t row = tile * rows;
+    if (row >= m) return;
+    mlp_alone(x + row * x_stride, std::min(rows, m - row), x_stride, fc1, fc1_bias, fc2,
+              y + row * y_stride, y_stride, moved(epilogue, row, 0));
   });
 }
 

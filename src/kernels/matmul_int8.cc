@@ -2,7 +2,6 @@
 // Arithmetic::kInt8: the rows of x are rounded once, in tiles that all products share, and blocks
 // of panels are handed out to the team.
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <vector>
 
@@ -66,10 +65,8 @@ void for_each_block(ThreadPool& pool, std::span<const Output> outputs, const Fun
       blocks.push_back({&output, begin, std::min(begin + step, panels_of(w.rows))});
     }
   }
-  std::atomic<size_t> next{0};
-  pool.run([&](int) {
-    for (size_t i = next++; i < blocks.size(); i = next++) fn(blocks[i]);
-  });
+  pool.for_each(static_cast<int64_t>(blocks.size()),
+                [&](int64_t i) { fn(blocks[static_cast<size_t>(i)]); });
 }
 
 TileProduct product_of(const Tiles& tiles, int64_t tile, const Block& block) {

@@ -2,7 +2,6 @@
 #include "kernels/spatial_convolution.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "kernels/convolution.h"
@@ -165,16 +164,14 @@ void convolve(ThreadPool& pool, const PixelView& x, const SpatialConvolution& co
   const Task task{x, conv, y, y_stride, epilogue};
   const int64_t height = task.out_height();
   const int64_t step = task.strip_rows();
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
+  pool.for_each((height + step - 1) / step, [&](int64_t i) {
     thread_local Scratch scratch;
-    for (int64_t first = step * next++; first < height; first = step * next++) {
-      const int64_t rows = std::min(step, height - first);
-      float* const strip = scratch.floats(task.input_rows(rows) * task.line());
-      copy_strip(task, first, rows, strip);
-      std::visit([&](const auto& w) { multiply_strip(task, w.packed(), strip, first, rows); },
-                 conv.weights);
-    }
+    const int64_t first = i * step;
+    const int64_t rows = std::min(step, height - first);
+    float* const strip = scratch.floats(task.input_rows(rows) * task.line());
+    copy_strip(task, first, rows, strip);
+    std::visit([&](const auto& w) { multiply_strip(task, w.packed(), strip, first, rows); },
+               conv.weights);
   });
 }
 

@@ -2,7 +2,6 @@
 #include "kernels/winograd.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -209,16 +208,13 @@ void convolve(ThreadPool& pool, const PixelView& x, const WinogradConvolution& c
   const Task task{x, conv, y, y_stride, epilogue};
   const int64_t step = tiles_a_block(task, pool.size());
   const int64_t panel_step = kernels().most_panels;
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t first = step * next++; first < task.tiles(); first = step * next++) {
-      const Block block = make_block(task, first, std::min(step, task.tiles() - first));
-      transform_inputs(task, block);
-      for (int64_t panel = 0; panel < task.panels(); panel += panel_step) {
-        const int64_t count = std::min(panel_step, task.panels() - panel);
-        multiply_points(task, block, panel, count);
-        transform_outputs(task, block, panel, count);
-      }
+  pool.for_each((task.tiles() + step - 1) / step, [&](int64_t i) {
+    const Block block = make_block(task, i * step, std::min(step, task.tiles() - i * step));
+    transform_inputs(task, block);
+    for (int64_t panel = 0; panel < task.panels(); panel += panel_step) {
+      const int64_t count = std::min(panel_step, task.panels() - panel);
+      multiply_points(task, block, panel, count);
+      transform_outputs(task, block, panel, count);
     }
   });
 }

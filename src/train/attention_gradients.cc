@@ -2,7 +2,6 @@
 #include "train/attention_gradients.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
 #include "kernels/gemm.h"
@@ -96,15 +95,12 @@ void attention_backward(ThreadPool& pool, const AttentionShape& shape, const Att
   const int64_t size = shape.heads * shape.keys * shape.head_dim;
   float* const dk = scratch.floats(2 * size);
   const Pass pass{shape, rows, dout, gradients.q, dk, dk + size};
-  std::atomic<int64_t> next{0};
-  pool.run([&](int) {
-    for (int64_t head = next++; head < shape.heads; head = next++) {
-      const int64_t own = shape.keys * shape.head_dim;
-      std::fill_n(pass.dk + head * own, own, 0.0F);
-      std::fill_n(pass.dv + head * own, own, 0.0F);
-      for (int64_t begin = 0; begin < shape.queries; begin += kQueries) {
-        block_backward(pass, head, begin, std::min(kQueries, shape.queries - begin));
-      }
+  pool.for_each(shape.heads, [&](int64_t head) {
+    const int64_t own = shape.keys * shape.head_dim;
+    std::fill_n(pass.dk + head * own, own, 0.0F);
+    std::fill_n(pass.dv + head * own, own, 0.0F);
+    for (int64_t begin = 0; begin < shape.queries; begin += kQueries) {
+      block_backward(pass, head, begin, std::min(kQueries, shape.queries - begin));
     }
   });
   sum_heads(pool, shape, pass.dk, gradients.k);

@@ -23,10 +23,6 @@ namespace {
 
 constexpr float kLayerNormEps = 1e-5F;
 
-// The stem's first map is four times as large as any other, so it is made in strips of this many
-// rows of the second: small enough for a cache, large enough that their overlap costs little.
-constexpr int64_t kStemStripRows = 8;
-
 // Floats, not cleared, aligned to a cache line.
 class Buffer {
  public:
@@ -47,20 +43,13 @@ struct Maps {
   Buffer spare;
 };
 
-// The rows of the stem's second map that one strip makes.
-int64_t stem_strip_rows(int64_t height, bool whole) {
-  return whole ? height / 4 : std::min(kStemStripRows, height / 4);
-}
-
-// Floats of the larger of the two maps that a pass swaps: the strip of the stem's first map, every
-// map between two modules, and beside the map of an attention block its norm, queries, keys and
-// values.
+// Floats of the larger of the two maps that a pass swaps: every map between two modules, beside the
+// map of an attention block its norm, queries, keys and values, and the stem's first, four times as
+// large as any other, if somebody looks at it.
 int64_t map_floats(const TowerModules& tower, int64_t height, int64_t width, bool whole_stem) {
-  const int64_t stem_channels = tower.stem.second.channels_out();
-  const int64_t strip_rows = std::min(2 * stem_strip_rows(height, whole_stem) + 2, height / 2);
   int64_t area = (height / 4) * (width / 4);
-  int64_t channels = stem_channels;
-  int64_t floats = std::max(strip_rows * (width / 2) * stem_channels, area * channels);
+  int64_t channels = tower.stem.second.channels_out();
+  int64_t floats = (whole_stem ? 4 : 1) * area * channels;
   for (const auto& module : tower.network) {
     if (const auto* down = std::get_if<Downsample>(&module)) {
       area /= 4;
@@ -83,21 +72,19 @@ class ForwardPass {
   ForwardPass(Maps& maps, ThreadPool& pool, const StageSink& sink)
       : pool_(pool), sink_(sink), x_(maps.x), spare_(maps.spare) {}
 
-  // patch_embed. Strips go from the bottom to the top: a strip starts one row early, where the
-  // convolution sees zeros instead of the row above, and the strip above writes that row anew.
+  // patch_embed
   void stem(const Stem& stem, const float* pixels, int64_t height, int64_t width) {
     height_ = height / 4;
     width_ = width / 4;
     channels_ = stem.second.channels_out();
-    const int64_t strip = stem_strip_rows(height, static_cast<bool>(sink_));
-    for (int64_t begin = (height_ - 1) / strip * strip; begin >= 0; begin -= strip) {
-      const int64_t first = std::max<int64_t>(begin - 1, 0);
-      const int64_t rows = std::min(begin + strip, height_) - first;
-      dense(pool_, pixels + first * 4 * width * 3, rows * 4, width, stem.first, x_.data(),
-            Activation::kGelu);
-      show("patch_embed.0", x_, rows * 2, width / 2);
-      depthwise(pool_, x_.data(), rows * 2, width / 2, stem.second,
-                spare_.data() + first * width_ * channels_, Activation::kGelu);
+    if (sink_) {
+      dense(pool_, pixels, height, width, stem.first, x_.data(), Activation::kGelu);
+      show("patch_embed.0", x_, height / 2, width / 2);
+      depthwise(pool_, x_.data(), height / 2, width / 2, stem.second, spare_.data(),
+                Activation::kGelu);
+    } else {
+      dense_depthwise(pool_, pixels, height, width, stem.first, stem.second, spare_.data(),
+                      Activation::kGelu);
     }
     show("patch_embed.1", spare_);
     linear(spare_.data(), stem.third, x_.data(), {.activation = Activation::kGelu});

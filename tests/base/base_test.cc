@@ -90,6 +90,36 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
   }
 }
 
+TEST(ThreadPool, HandsOutEveryIndexOnce) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const int64_t count : {0, 1, 2, 7, 64, 1000}) {
+      for (int repeat = 0; repeat < 50; ++repeat) {
+        std::vector<std::atomic<int>> hits(static_cast<size_t>(count));
+        pool.for_each(count, [&](int64_t i) { ++hits[static_cast<size_t>(i)]; });
+        for (const auto& hit : hits) ASSERT_EQ(hit, 1);
+      }
+    }
+  }
+}
+
+// Shares 0 and 2 are held up, share 1 takes all: its own part upwards, then the others' downwards.
+TEST(ThreadPool, AShareThatIsThroughHelpsTheOthersFromTheirEnds) {
+  ThreadPool pool(3);
+  std::atomic<bool> through{false};
+  std::vector<int64_t> taken;
+  pool.share_out(9, [&](ThreadPool::Indices indices) {
+    const bool helper = indices.end() == 6;
+    while (!helper && !through) std::this_thread::yield();
+    while (const auto i = indices.take()) {
+      ASSERT_TRUE(helper) << *i;
+      taken.push_back(*i);
+    }
+    if (helper) through = true;
+  });
+  EXPECT_EQ(taken, (std::vector<int64_t>{3, 4, 5, 8, 7, 6, 2, 1, 0}));
+}
+
 // More threads than cores and shares of nothing: most are done by the caller before a worker wakes.
 TEST(ThreadPool, EveryShareIsDoneOnceWhoeverTakesIt) {
   ThreadPool pool(9);

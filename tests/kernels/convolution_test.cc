@@ -237,9 +237,48 @@ TEST(Dense, OddShapes) {
   }
 }
 
+// Rows of one to several strips, kernels that reach over one and over several rows, odd strides.
+TEST(Dense, BeforeDepthwiseIsTheSameInStrips) {
+  struct Pair {
+    Shape first;
+    int kernel, stride;
+  };
+  for (const Pair& pair : {Pair{{1, 1, 3, 3, 2, 0}, 3, 2}, Pair{{9, 14, 3, 3, 2, 0}, 3, 2},
+                           Pair{{260, 300, 3, 3, 2, 0}, 3, 2}, Pair{{131, 500, 3, 3, 1, 0}, 5, 3},
+                           Pair{{64, 1600, 1, 5, 2, 0}, 7, 2}, Pair{{90, 700, 2, 3, 2, 0}, 7, 1}}) {
+    const auto& [s, kernel, stride] = pair;
+    SCOPED_TRACE(testing::Message() << s.height << " x " << s.width << ", " << kernel);
+    constexpr int64_t kBetween = 48;
+    Random random(9);
+    const std::vector<float> x = random.normals(s.height * s.width * s.channels);
+    const auto weights = random.normals(kBetween * s.channels * s.kernel * s.kernel);
+    const DepthwiseConvolution second = make_depthwise(random.normals(kBetween * kernel * kernel),
+                                                       random.normals(kBetween), kernel, stride, 1);
+    const std::vector<float> bias = random.normals(kBetween);
+    test::for_each_isa([&] {
+      ThreadPool& one = test::pool_of(1);
+      const DenseConvolution first = make_dense(one, weights, bias, s.channels, s.kernel, s.stride);
+      const int64_t height = (s.height + s.stride - 1) / s.stride;
+      const int64_t width = (s.width + s.stride - 1) / s.stride;
+      std::vector<float> between(static_cast<size_t>(height * width * kBetween));
+      dense(one, x.data(), s.height, s.width, first, between.data(), Activation::kGelu);
+      std::vector<float> expected(static_cast<size_t>((height + stride - 1) / stride *
+                                                      ((width + stride - 1) / stride) * kBetween));
+      depthwise(one, between.data(), height, width, second, expected.data(), Activation::kGelu);
+      for (const int threads : {1, 2, 3}) {
+        std::vector<float> found(expected.size());
+        dense_depthwise(test::pool_of(threads), x.data(), s.height, s.width, first, second,
+                        found.data(), Activation::kGelu);
+        ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0)
+            << threads;
+      }
+    });
+  }
+}
+
 TEST(Channels, MeanAndScaledGelu) {
   Random random(8);
-  for (const int64_t rows : {1, 5, 64}) {
+  for (const int64_t rows : {1, 5, 64, 75}) {
     for (const int64_t channels : {1, 16, 37}) {
       const std::vector<float> x = random.normals(rows * channels);
       const std::vector<float> scale = random.normals(channels);
