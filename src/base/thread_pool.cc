@@ -9,7 +9,7 @@
 namespace fastvlm {
 namespace {
 
-// About 20 microseconds of spinning: longer than the gap between two kernels, far shorter than a
+// About 40 microseconds of spinning: longer than the gap between two kernels, far shorter than a
 // scheduler's time slice.
 constexpr int kSpins = 2000;
 

@@ -12,6 +12,8 @@
 namespace fastvlm {
 namespace {
 
+// Of a depthwise convolution: enough that a thread which is held up costs little.
+constexpr int64_t kPartsAThread = 4;
 // Of the map between two convolutions: a thread's strip stays in the second-level cache.
 constexpr int64_t kStripBytes = 512 * 1024;
 // Rows that channel_mean adds up at once: whichever thread does it, the sums are the same.
@@ -55,7 +57,11 @@ void depthwise(ThreadPool& pool, const float* x, int64_t height, int64_t width,
                const DepthwiseConvolution& conv, float* y, Activation activation) {
   const int64_t out_height = (height + conv.stride - 1) / conv.stride;
   const int64_t row = (width + conv.stride - 1) / conv.stride * conv.channels_out();
-  pool.parallel_for(out_height, 2, [&](int64_t begin, int64_t end) {
+  const int64_t parts = pool.size() == 1 ? 1 : kPartsAThread * pool.size();
+  const int64_t rows = ((out_height + parts - 1) / parts + 1) / 2 * 2;
+  pool.for_each((out_height + rows - 1) / rows, [&](int64_t part) {
+    const int64_t begin = part * rows;
+    const int64_t end = std::min(begin + rows, out_height);
     kernels().depthwise({x, height, width, &conv, begin, end, y + begin * row, activation});
   });
 }
