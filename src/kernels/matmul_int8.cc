@@ -12,6 +12,9 @@ namespace {
 
 // A block of panels stays in the second-level cache (512 KB) while the tiles go by.
 constexpr int64_t kBlockBytes = 192 * 1024;
+// Tiles a thread from which on each has rows of its own: so many that it costs little to read the
+// weights once for each thread.
+constexpr int64_t kTilesAThread = 4;
 constexpr int64_t kBlocksAThread = 4;  // enough that a thread that is held up costs little
 
 // The rows of x in tiles of nearly equal size.
@@ -48,21 +51,29 @@ int64_t panels_a_block(const Matrix::Packed& w, int64_t threads) {
   return std::clamp<int64_t>(panels_of(w.rows) / shares, 1, fitting);
 }
 
-// The columns of panels [begin, end) of one output.
+// The columns of panels [begin, end) of one output, of a part of the tiles of rows.
 struct Block {
   const Output* output;
   int64_t begin, end;
+  int64_t first_tile, last_tile;
 };
 
-// Calls fn(block) for all blocks of the outputs, each on some thread.
+// Calls fn(block) for all blocks of the outputs, each on some thread. With many rows each thread
+// has rows of its own, so that it reads what it wrote; with few, columns of its own, so that the
+// weights are read once.
 template <typename Function>
-void for_each_block(ThreadPool& pool, std::span<const Output> outputs, const Function& fn) {
+void for_each_block(ThreadPool& pool, std::span<const Output> outputs, const Tiles& tiles,
+                    const Function& fn) {
   std::vector<Block> blocks;
-  for (const Output& output : outputs) {
-    const Matrix::Packed& w = output.w.packed();
-    const int64_t step = panels_a_block(w, pool.size());
-    for (int64_t begin = 0; begin < panels_of(w.rows); begin += step) {
-      blocks.push_back({&output, begin, std::min(begin + step, panels_of(w.rows))});
+  const int64_t parts = tiles.count() >= kTilesAThread * pool.size() ? pool.size() : 1;
+  for (int64_t part = 0; part < parts; ++part) {
+    for (const Output& output : outputs) {
+      const Matrix::Packed& w = output.w.packed();
+      const int64_t step = panels_a_block(w, pool.size());
+      for (int64_t begin = 0; begin < panels_of(w.rows); begin += step) {
+        blocks.push_back({&output, begin, std::min(begin + step, panels_of(w.rows)),
+                          tiles.count() * part / parts, tiles.count() * (part + 1) / parts});
+      }
     }
   }
   pool.for_each(static_cast<int64_t>(blocks.size()),
@@ -90,8 +101,8 @@ TileProduct product_of(const Tiles& tiles, int64_t tile, const Block& block) {
 void matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride,
                  std::span<const Output> outputs) {
   const Tiles tiles(pool, x, m, x_stride, outputs.front().w.packed());
-  for_each_block(pool, outputs, [&](const Block& block) {
-    for (int64_t t = 0; t < tiles.count(); ++t) {
+  for_each_block(pool, outputs, tiles, [&](const Block& block) {
+    for (int64_t t = block.first_tile; t < block.last_tile; ++t) {
       kernels().tile_product(product_of(tiles, t, block));
     }
   });
@@ -102,12 +113,12 @@ void gated_matmul_int8(ThreadPool& pool, const float* x, int64_t m, int64_t x_st
   const KernelTable& table = kernels();
   const Tiles tiles(pool, x, m, x_stride, gate.packed());
   const Output output{gate, y, gate.rows()};
-  for_each_block(pool, {&output, 1}, [&](const Block& block) {
+  for_each_block(pool, {&output, 1}, tiles, [&](const Block& block) {
     thread_local Scratch scratch;
     const int64_t stride = (block.end - block.begin) * kPanel;
     const int64_t columns = std::min(stride, gate.rows() - block.begin * kPanel);
     float* const ups = scratch.floats(table.most_tile_rows * stride);
-    for (int64_t t = 0; t < tiles.count(); ++t) {
+    for (int64_t t = block.first_tile; t < block.last_tile; ++t) {
       TileProduct product = product_of(tiles, t, block);
       float* const gates = product.y;
       table.tile_product(product);

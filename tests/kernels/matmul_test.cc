@@ -198,7 +198,7 @@ TEST(MatmulInt8, EveryTypeAndNumberOfRows) {
 
 TEST(MatmulInt8, EpilogueInItsOrder) {
   Random random(7);
-  for (const int64_t m : {1, 2, 30}) {
+  for (const int64_t m : {1, 2, 30, 150}) {
     for (const Activation activation :
          {Activation::kNone, Activation::kGelu, Activation::kRelu, Activation::kSilu}) {
       check_product(Weights(WeightType::kQ4, 35, 192, random), m,
@@ -235,7 +235,7 @@ TEST(Matmul, SeveralOutputs) {
   const Weights a(WeightType::kQ4, 40, k, random);
   const Weights b(WeightType::kQ4, 7, k, random);
   const Weights c(WeightType::kQ8, 33, k, random);
-  for (const int64_t m : {1, 29}) {
+  for (const int64_t m : {1, 29, 150}) {
     const Rows x(m, k, k, random);
     for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
       test::for_each_isa([&] {
@@ -277,7 +277,7 @@ TEST(Matmul, SeveralOutputs) {
 TEST(GatedMatmul, IsTwoProducts) {
   Random random(10);
   for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
-    for (const int64_t m : {1, 5, 50}) {
+    for (const int64_t m : {1, 5, 50, 150}) {
       const int64_t n = 83;
       const int64_t k = 128;
       const Weights gate(WeightType::kQ4, n, k, random);
