@@ -52,10 +52,10 @@ class ThreadPool {
     int64_t end_;
   };
 
-  // Calls fn(indices) once for each share; together they take every index in [0, count) once. Each
-  // share goes upwards through a contiguous part of its own, the same for the same count, so that a
-  // core finds in its cache what it wrote there the last time. A share that is through takes what
-  // is left of the others' parts, from their ends.
+  // Calls fn(indices) once for each share; together they take every index in [0, count) once (count
+  // below 2^32). Each share goes upwards through a contiguous part of its own, the same for the
+  // same count, so that a core finds in its cache what it wrote there the last time. A share that
+  // is through takes what is left of the others' parts, from their ends.
   template <typename Function>
   void share_out(int64_t count, const Function& fn) {
     deal(count);
