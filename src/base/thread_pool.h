@@ -81,10 +81,9 @@ class ThreadPool {
       if (count > 0) fn(int64_t{0}, count);
       return;
     }
-    const int64_t team = size();
     run([&](int share) {
-      const int64_t begin = blocks * share / team * grain;
-      const int64_t end = std::min(blocks * (share + 1) / team * grain, count);
+      const int64_t begin = part_end(blocks, share - 1) * grain;
+      const int64_t end = std::min(part_end(blocks, share) * grain, count);
       if (begin < end) fn(begin, end);
     });
   }
@@ -98,6 +97,7 @@ class ThreadPool {
     std::atomic<uint64_t> left{0};
   };
 
+  // Where a share's part of `count` in a row ends, and the next one's begins.
   int64_t part_end(int64_t count, int64_t share) const { return count * (share + 1) / size(); }
   void deal(int64_t count);
   std::optional<int64_t> take(int share);

@@ -76,9 +76,10 @@ void multiply(PreparedRows& x, int64_t rows, const DotMatrix& w, int64_t begin, 
 // Calls tile(first, count) on tiles of the rows [0, m), shared out among the team.
 template <typename Tile>
 void for_each_tile(ThreadPool& pool, int64_t m, const Tile& tile) {
+  if (m == 0) return;
   const int64_t team = pool.size();
   const int64_t tiles = ((m + kRows - 1) / kRows + team - 1) / team * team;
-  const int64_t rows = std::max<int64_t>((m + tiles - 1) / std::max<int64_t>(tiles, 1), 1);
+  const int64_t rows = (m + tiles - 1) / tiles;
   pool.for_each((m + rows - 1) / rows,
                 [&](int64_t i) { tile(i * rows, std::min(rows, m - i * rows)); });
 }

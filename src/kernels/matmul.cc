@@ -201,7 +201,7 @@ void mlp(ThreadPool& pool, const float* x, int64_t m, int64_t x_stride, const Ma
          const float* fc1_bias, const Matrix& fc2, float* y, int64_t y_stride,
          const Epilogue& epilogue) {
   const int64_t tiles = (m + kRows - 1) / kRows;
-  const int64_t rows = std::max<int64_t>((m + tiles - 1) / std::max<int64_t>(tiles, 1), 1);
+  const int64_t rows = (m + tiles - 1) / std::max<int64_t>(tiles, 1);
   pool.for_each(tiles, [&](int64_t tile) {
     const int64_t row = tile * rows;
     if (row >= m) return;
